@@ -195,7 +195,7 @@ part_root() {
 	mkdir -p "$dir/var/lib/apt/lists/partial" "$dir/var/cache/apt/archives/partial"
 	rm -f "$out/dom0.img.part"
 	mke2fs -q -t ext4 -O ^has_journal,^metadata_csum -E lazy_itable_init=1 -m 0 -L godwit-dom0 \
-		-d "$dir" "$out/dom0.img.part" 1500M
+		-d "$dir" "$out/dom0.img.part" 1500M > /dev/null
 	mv "$out/dom0.img.part" "$out/dom0.img"
 	rm -rf "$dir"
 }
