@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A stream into an empty domain.
+ *
+ * Invariant: nothing of the stream is believed before it was checked, here or
+ * by the reader; and the domain does not run when restore_domain() returns, on
+ * success or failure.  Whoever prepared the domain destroys it on failure.
+ */
+#ifndef CHECKPOINT_RESTORE_H
+#define CHECKPOINT_RESTORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "checkpoint/stream.h"
+#include "toolstack/lib/hcall.h"
+
+/** The empty domain that prepare() supplies. */
+struct restore_domain_ids {
+	domid_t domid;
+	uint32_t store_port;
+	uint32_t console_port;
+	uint64_t max_pages;		/* what it may own; bounds the stream's demands */
+};
+
+/** Callbacks; each gets the ctx given to restore_domain(). */
+struct restore_hooks {
+	/**
+	 * prepare() - the domain's description has come: make or match it.
+	 * Required.  0 with @ids filled, or -errno with one line in @why.
+	 */
+	int (*prepare)(void *ctx, const Stream__StreamInfo *info,
+		       const Stream__DomainInfo *domain, struct restore_domain_ids *ids,
+		       char why[200]);
+	/** batch() - after each batch; -errno ends the restore.  May be NULL. */
+	int (*batch)(void *ctx, const struct stream_totals *so_far);
+	/** phase() - a named phase begins now (for the ledger).  May be NULL. */
+	void (*phase)(void *ctx, const char *name);
+};
+
+struct restore_result {
+	struct restore_domain_ids ids;
+	uint64_t store_mfn;		/* for domain_introduce() */
+	uint64_t console_mfn;
+	uint64_t pin_us;		/* spent validating page tables */
+	uint64_t pages;			/* pfns received */
+	uint64_t bytes;			/* of the stream */
+	unsigned int rounds;
+	char error[200];		/* "" or the cause, one line */
+};
+
+/**
+ * restore_domain() - read a whole stream and build the domain it describes.
+ * @h:      handle
+ * @reader: nothing read from it yet
+ * @hooks:  see above
+ * @ctx:    for the hooks
+ * @out:    rings and totals, or the cause of a failure
+ *
+ * Reads up to and including END, not beyond.  On success the domain is
+ * complete and still paused: memory, page tables, grant entries 0 and 1, vCPUs.
+ * Memory: 4 MiB of hypercall memory, one byte per pfn, 64 KiB per vCPU.
+ *
+ * Return: 0; errors of the reader (stream.h), of prepare() and of the
+ * hypercalls; -ERANGE when the stream asks for more than prepare() allowed;
+ * -EBADMSG when END's neighbours contradict each other.
+ */
+int restore_domain(struct hcall *h, struct stream_reader *reader,
+		   const struct restore_hooks *hooks, void *ctx,
+		   struct restore_result *out);
+
+#endif

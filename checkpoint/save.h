@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A domain into a stream: one loop for save, live migration and checkpoint.
+ *
+ * Invariant: a pfn whose bytes in the stream may be older than the guest's is
+ * always remembered somewhere: in the hypervisor's dirty bitmap, in the set of
+ * tables that did not translate, or in the batch in hand.  The last round runs
+ * on a stopped guest and empties all three, so after it the stream holds the
+ * guest's last memory.
+ *
+ * Until the stream is complete nothing here changes the guest, except through
+ * the stop_guest hook: whoever supplies that hook also supplies the way back.
+ * Log-dirty is always switched off again before save_domain() returns, unless
+ * the domain is then only waiting to be destroyed (params.leave_logdirty).
+ */
+#ifndef CHECKPOINT_SAVE_H
+#define CHECKPOINT_SAVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "checkpoint/stream.h"
+#include "toolstack/lib/hcall.h"
+
+/** What one round was, or, in the batch hook, what it is so far. */
+struct save_round {
+	unsigned int number;		/* from 0 */
+	bool last;			/* the guest stands */
+	uint64_t todo;			/* pfns this round was expected to look at */
+	uint64_t pages;			/* pfns sent, whatever their type */
+	uint64_t data_pages;		/* of these, with bytes */
+	uint64_t zero_pages;		/* of these, zero */
+	uint64_t retry_pages;		/* left over: tables in motion */
+	uint64_t bytes;			/* in the stream */
+	uint64_t dirty;			/* waiting when the round was over */
+	uint64_t duration_us;
+	uint64_t throttled_us;		/* part of it spent waiting for the limit */
+};
+
+enum save_next {
+	SAVE_NEXT_ROUND,
+	SAVE_STOP_GUEST,
+	SAVE_END_EARLY,			/* leave save_domain() with -ECANCELED, guest untouched */
+};
+
+/** Callbacks; each gets params.ctx.  NULL means "nothing to do". */
+struct save_hooks {
+	/**
+	 * stop_guest() - bring the guest to a stop at its suspend hypercall.
+	 * Required.  0, or -errno with the guest running on.
+	 */
+	int (*stop_guest)(void *ctx);
+	/** round_end() - a live round is over: enum save_next or -errno. */
+	int (*round_end)(void *ctx, const struct save_round *r);
+	/** stopped() - the guest stands and @pages are left: 0 or -errno to give up. */
+	int (*stopped)(void *ctx, uint64_t pages);
+	/** batch() - after each batch; -errno (e.g. -ECANCELED) ends the save. */
+	int (*batch)(void *ctx, const struct save_round *so_far);
+	/** phase() - a named phase begins now (for the ledger). */
+	void (*phase)(void *ctx, const char *name);
+};
+
+struct save_params {
+	struct hcall *hcall;
+	domid_t domid;
+	struct stream_writer *writer;	/* nothing written to it yet */
+	const Stream__StreamInfo *info;
+	const Stream__DomainInfo *domain; /* pfn_limit from save_pfn_limit() */
+	bool live;			/* false: stop first, one round */
+	bool leave_logdirty;		/* success ends the domain: skip the way back */
+	uint64_t bandwidth_bytes_per_s;	/* of live rounds, 0 = no limit */
+	const struct save_hooks *hooks;
+	void *ctx;
+};
+
+struct save_result {
+	unsigned int rounds;
+	uint64_t pages;			/* pfns, all rounds */
+	uint64_t bytes;			/* of the stream */
+	bool stopped;			/* the guest was brought to a stop */
+	char error[200];		/* "" or the cause, one line */
+};
+
+/**
+ * save_pfn_limit() - the bound of all pfns a domain may have, for DOMAIN_INFO.
+ * @facts: GODWIT_OP_domain_facts
+ *
+ * The guest may balloon up to max_pages while it is copied.
+ * Return: a multiple of 512, at most STREAM_PFN_LIMIT_MAX.
+ */
+uint64_t save_pfn_limit(const struct godwit_domain_facts *facts);
+
+/**
+ * save_domain() - write a whole stream, header to END.
+ * @p:   all pointers stay valid during the call
+ * @out: totals and, on failure, the cause
+ *
+ * On failure the guest is as the hooks left it: running if it was never
+ * stopped; stopped (out->stopped) if it was, and then the caller resumes it.
+ * Memory: 4 MiB of hypercall memory and two bytes per pfn, whatever happens.
+ *
+ * Return: 0; -ENOMEM; an error of a hook, of the writer or of a hypercall;
+ * -ERANGE if the guest grew beyond pfn_limit; -EIO if a stopped guest's table
+ * names a frame that is not its own (such a guest cannot be moved).
+ */
+int save_domain(const struct save_params *p, struct save_result *out);
+
+#endif
