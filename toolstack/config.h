@@ -133,6 +133,15 @@ int config_from_json(struct domain_config *cfg, const json_t *root, struct confi
 int config_from_json_text(struct domain_config *cfg, const char *text, size_t len,
 			  struct config_error *err);
 
+/**
+ * config_vdev_number() - device number of a disk name.
+ * @vdev:   xvda..xvdp[1-15], sda..sdp[1-15], hda..hdb[1-63]
+ * @number: gets major << 8 | minor, the name of the xenstore directory
+ *
+ * Return: 0 or -EINVAL.  Source: Xen, docs/misc/vbd-interface.txt.
+ */
+int config_vdev_number(const char *vdev, unsigned int *number);
+
 /** config_copy() - a deep copy; @dst need not be initialised.  0 or -ENOMEM. */
 int config_copy(struct domain_config *dst, const struct domain_config *src);
 
