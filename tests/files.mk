@@ -1,6 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # The lab's images (tests/lab/README.md) and the guest's test programs.
 
+# Lazy prerequisites ($$): files.mk of folders that come later add GUEST_PROGS.
+.SECONDEXPANSION:
+
+GUEST_PROGS += beacon dirtier tcpecho churn
+beacon_SRCS := tests/guestprog/beacon.c tests/guestprog/common.c
+dirtier_SRCS := tests/guestprog/dirtier.c tests/guestprog/common.c
+tcpecho_SRCS := tests/guestprog/tcpecho.c tests/guestprog/common.c
+churn_SRCS := tests/guestprog/churn.c tests/guestprog/common.c
+
 LAB := $(B)/lab
 MKIMAGE := tests/lab/mkimage.sh
 
@@ -20,12 +29,13 @@ $(LAB)/System.map: | $(LAB)/vmlinuz $(LAB)/bringup.cpio.gz
 	$(call say,LAB,$@)
 	$(Q)$(MKIMAGE) sysmap
 
-image: lab-bringup $(LAB)/boot.cpio.gz $(LAB)/guest.cpio.gz $(LAB)/dom0.img $(LAB)/agent
+image: lab-bringup $(LAB)/boot.cpio.gz $(LAB)/guest.cpio.gz $(LAB)/dom0.img $(LAB)/agent \
+	$(LAB)/listener $(LAB)/tcpclient
 
 $(LAB)/boot.cpio.gz: tests/lab/init/boot | $(LAB)/vmlinuz
 	$(call say,LAB,$@)
 	$(Q)$(MKIMAGE) boot
-$(LAB)/guest.cpio.gz: tests/lab/init/guest $(GUEST_PROGS:%=$(B)/guest/bin/%) | $(LAB)/vmlinuz
+$(LAB)/guest.cpio.gz: tests/lab/init/guest $$(addprefix $(B)/guest/bin/,$$(GUEST_PROGS)) | $(LAB)/vmlinuz
 	$(call say,LAB,$@)
 	$(Q)$(MKIMAGE) guest
 # Made again only by hand (rm build/lab/dom0.img): what changes is in the overlay.
@@ -36,3 +46,8 @@ $(LAB)/agent: tests/lab/agent.c
 	$(call say,CC-LAB,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O2 -static $(WARN) -D_GNU_SOURCE -o $@ $<
+# Programs that run outside the hosts.
+$(LAB)/listener $(LAB)/tcpclient: $(LAB)/%: tests/lab/%.c tests/guestprog/common.c
+	$(call say,CC-LAB,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 $(WARN) -D_GNU_SOURCE -I. -o $@ $^

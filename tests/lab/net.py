@@ -61,8 +61,10 @@ class Net:
         self.name = f"{PREFIX}{os.getpid()}-{next(_COUNT)}"
         _ip("netns", "add", self.name)
         self.ip("link", "set", "lo", "up")
-        for bridge, addr in (("lan", f"{OUTSIDE}/24"), ("mgmt", "10.78.0.254/24")):
-            self.ip("link", "add", bridge, "type", "bridge", "forward_delay", "0",
+        for bridge, addr, mac in (("lan", f"{OUTSIDE}/24", "52:54:00:79:00:01"),
+                                  ("mgmt", "10.78.0.254/24", "52:54:00:79:00:02")):
+            # An address of its own, or it would change with the taps that come and go.
+            self.ip("link", "add", bridge, "address", mac, "type", "bridge", "forward_delay", "0",
                     "stp_state", "0", "mcast_snooping", "0")
             self.ip("addr", "add", addr, "dev", bridge)
             self.ip("link", "set", bridge, "up")
@@ -91,11 +93,11 @@ class Net:
 
     def cut(self, tap):
         """As if the cable were pulled in the middle: frames vanish, no carrier is lost."""
-        self.ip("link", "set", tap, "nomaster")
+        self.ip("link", "set", tap, "down")
 
-    def restore(self, tap, bridge="lan"):
+    def restore(self, tap):
         """Put the cable back."""
-        self.ip("link", "set", tap, "master", bridge)
+        self.ip("link", "set", tap, "up")
 
     def limit(self, tap, mbit=None, delay_ms=None):
         """Limit what flows to the host behind the tap; without figures, no limit."""
