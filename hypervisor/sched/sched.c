@@ -451,7 +451,7 @@ void sched_switched_in(struct vcpu *next)
 	if (next->kernel_mode)
 		sched_update_areas(next);
 	else
-		next->sched.areas_stale = next->sched.runstate_gva || next->sched.time_area_due;
+		next->sched.areas_stale = next->sched.runstate_gva != 0;
 }
 
 /* --- blocking ------------------------------------------------------------------------------- */
@@ -636,8 +636,6 @@ void sched_update_areas(struct vcpu *v)
 {
 	v->sched.areas_stale = false;
 	runstate_area_update(v);
-	if (v->sched.time_area_due)
-		pvclock_area_update(v);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

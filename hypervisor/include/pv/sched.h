@@ -42,7 +42,7 @@ struct sched_vcpu {
 	struct vcpu_runstate_info runstate;
 	uint64_t runstate_gva;		/* registered area, 0 = none */
 	bool areas_stale;		/* see sched_update_areas() */
-	bool time_area_due;		/* v->time_area_gva was registered and not yet written */
+	bool claimed;			/* a vcpu_op that changes it for good is under way */
 	struct timer singleshot, periodic, poll;
 	s_time_t period_ns;
 };
@@ -120,9 +120,9 @@ uint64_t vcpu_cpu_time_ns(struct vcpu *v);
 uint64_t sched_cpu_idle_ns(unsigned int cpu);
 
 /**
- * sched_update_areas() - write the areas @v registered by virtual address.
+ * sched_update_areas() - write what @v registered by virtual address (the runstate area).
  *
- * They can be written only while @v is current with its kernel tables loaded.  When it is
+ * That can be done only while @v is current with its kernel tables loaded.  When it is
  * scheduled in with its user tables, v->sched.areas_stale is set instead and the path that
  * goes from user to kernel mode calls this if the flag is set.
  */
@@ -152,8 +152,8 @@ int vcpu_register_info(struct vcpu *v, mfn_t mfn, uint32_t offset);
 /** pvclock_update() - make vcpu_time_info in @v's vcpu_info right; writes only when it is not.
  *  Called on schedule-in and after the vcpu_info has moved or was overwritten. */
 void pvclock_update(struct vcpu *v);
-/** pvclock_area_update() - write the secondary time area of current; its kernel tables are
- *  loaded. */
+/** pvclock_area_update() - write @v's secondary time area, v->time_area_gva; @v is of current's
+ *  domain, whose kernel tables are loaded.  Needed once: what it says never changes. */
 void pvclock_area_update(struct vcpu *v);
 /** pvclock_init_domain() - wallclock and every vCPU's time in shared_info, before the first run
  *  and after a restore has overwritten shared_info. */
