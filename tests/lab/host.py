@@ -204,8 +204,17 @@ class Host:
         self.lab.net.restore(self.tap)
 
     def limit(self, mbit=None, delay_ms=None):
-        """Limit the lan towards this host; no arguments: no limit."""
-        self.lab.net.limit(self.tap, mbit, delay_ms)
+        """
+        Limit what this host sends on the lan; no arguments: no limit.  Done by
+        dom0's own traffic control: the outer machine's kernel may have none.
+        """
+        self.run("tc qdisc del dev eth0 root 2>/dev/null", 20)
+        if mbit is None and delay_ms is None:
+            return
+        rule = "netem limit 10000" + (f" delay {delay_ms}ms" if delay_ms else "")
+        if mbit:
+            rule += f" rate {mbit}mbit"
+        self.run(f"modprobe sch_netem; tc qdisc add dev eth0 root {rule}", 20, check=True)
 
 
 def _quote(s):

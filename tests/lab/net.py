@@ -99,21 +99,6 @@ class Net:
         """Put the cable back."""
         self.ip("link", "set", tap, "up")
 
-    def limit(self, tap, mbit=None, delay_ms=None):
-        """Limit what flows to the host behind the tap; without figures, no limit."""
-        base = self.prefix() + ["tc", "qdisc"]
-        subprocess.run(base + ["del", "dev", tap, "root"], capture_output=True, check=False)
-        if mbit is None and delay_ms is None:
-            return
-        if delay_ms is not None:
-            rule = ["netem", "delay", f"{delay_ms}ms"] + (["rate", f"{mbit}mbit"] if mbit else [])
-        else:
-            rule = ["tbf", "rate", f"{mbit}mbit", "burst", "128k", "latency", "100ms"]
-        r = subprocess.run(base + ["add", "dev", tap, "root"] + rule,
-                           capture_output=True, text=True, check=False)
-        if r.returncode:
-            raise LabError(f"tc on {tap}: {r.stderr.strip()}")
-
     def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
         """A socket that belongs to the namespace, usable from any thread here."""
         box = {}
