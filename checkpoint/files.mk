@@ -1,2 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
+# The stream library (STREAM_SRCS, STREAM_LIBS: for whoever uses
+# checkpoint/stream.h) and the command `checkpoint`.
+
 PROTOS += checkpoint/proto/stream.proto
+
+STREAM_SRCS := checkpoint/reader.c checkpoint/writer.c checkpoint/page.c \
+	checkpoint/message.c checkpoint/order.c checkpoint/io.c \
+	checkpoint/hash.c checkpoint/reason.c \
+	$(B)/gen/checkpoint/proto/stream.pb-c.c
+STREAM_LIBS := -llz4 -lprotobuf-c
+
+VERIFY_SRCS := checkpoint/verify.c
+
+PROGS += checkpoint
+checkpoint_SRCS := checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
+	checkpoint/cmd_info.c $(VERIFY_SRCS) $(STREAM_SRCS)
+checkpoint_LIBS := $(STREAM_LIBS)

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Page batches: the payload of a PAGES record (docs/spec/stream.md, "PAGES"),
+ * as pure functions on buffers.
+ *
+ * Invariant: a page_view only exists for a payload in which every count, pfn,
+ * type and block size has been checked against the payload's length; what is
+ * left to fail is the LZ4 data itself.
+ */
+#ifndef CHECKPOINT_PAGE_H
+#define CHECKPOINT_PAGE_H
+
+#include "checkpoint/reason.h"
+#include "checkpoint/stream.h"
+
+struct page_view {
+	uint32_t count;
+	uint32_t nr_data;
+	uint32_t block_pages;
+	uint32_t nr_blocks;
+	const uint64_t *entries;
+	const uint32_t *sizes;
+	const uint8_t *blocks;
+};
+
+/* Scratch of the writing side; one per writer. */
+struct page_packer;
+
+/** page_packer_new() - LZ4 state and gather buffer, NULL without memory. */
+struct page_packer *page_packer_new(void);
+
+/** page_packer_free() - free it; NULL is fine. */
+void page_packer_free(struct page_packer *p);
+
+/**
+ * page_pack() - build a payload.
+ * @p:         scratch
+ * @pfns, @types, @buffer, @nr: see stream_write_pages()
+ * @pfn_limit: exclusive bound of the pfns
+ * @out:       WIRE_PAGES_MAX bytes, 8-byte aligned
+ * @len:       bytes used; 0 when every entry was RETRY
+ * @why:       reason when it fails
+ *
+ * Return: 0 or -EINVAL.
+ */
+int page_pack(struct page_packer *p, const uint64_t *pfns, const uint8_t *types,
+	      const uint8_t *buffer, unsigned int nr, uint64_t pfn_limit, uint8_t *out,
+	      size_t *len, struct stream_reason *why);
+
+/**
+ * page_parse() - check a payload and find its parts.
+ * @payload:   8-byte aligned
+ * @len:       bytes, at most WIRE_PAGES_MAX
+ * @pfn_limit: exclusive bound of the pfns
+ * @v:         the parts; they point into @payload
+ * @why:       reason when it fails
+ *
+ * Return: 0 or -EBADMSG.
+ */
+int page_parse(const uint8_t *payload, uint64_t len, uint64_t pfn_limit, struct page_view *v,
+	       struct stream_reason *why);
+
+/** page_count() - add the entries and bytes of @v to @t. */
+void page_count(const struct page_view *v, struct stream_totals *t);
+
+#define PAGE_SCRATCH_BYTES	(64u * STREAM_PAGE_SIZE)	/* WIRE_BLOCK_PAGES_MAX */
+
+/**
+ * page_unpack() - entries and page bytes of a parsed payload.
+ * @v:       from page_parse()
+ * @batch:   entries
+ * @buffer:  STREAM_BATCH_BYTES; slot i gets the bytes of entry i
+ * @scratch: PAGE_SCRATCH_BYTES
+ * @why:     reason when it fails
+ *
+ * Return: 0 or -EBADMSG.
+ */
+int page_unpack(const struct page_view *v, struct stream_batch *batch, uint8_t *buffer,
+		uint8_t *scratch, struct stream_reason *why);
+
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reading half of checkpoint/stream.h.
+ *
+ * Invariant: nothing of a record is believed before its header check, nothing
+ * of a payload before its length bound and checksum, nothing of a message
+ * before message_check() and order_step().  Memory is bounded by one record
+ * (4.1 MiB), one decoded message (8 MiB) and two p2m lists (4 MiB each at most).
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkpoint/hash.h"
+#include "checkpoint/message.h"
+#include "checkpoint/order.h"
+#include "checkpoint/page.h"
+#include "checkpoint/stream.h"
+#include "checkpoint/wire.h"
+
+struct p2m_list {
+	uint64_t *leaves;
+	uint32_t nr;
+	uint64_t max_pfn;
+};
+
+struct stream_reader {
+	struct stream_io io;
+	struct stream_order order;
+	struct stream_totals totals;
+	struct hash_state *hash;
+	bool header_read;
+	struct wire_record head;	/* of the record at hand */
+	uint64_t index;			/* its number */
+	uint64_t offset;		/* where it begins */
+	bool in_record;
+	uint8_t *payload;
+	size_t payload_cap;
+	ProtobufCMessage *msg;
+	struct page_view pages;
+	bool have_pages;		/* the record at hand is PAGES */
+	uint8_t *scratch;
+	struct p2m_list p2m;		/* complete */
+	struct p2m_list p2m_incoming;
+	int err;
+	char error[384];
+};
+
+int stream_reader_new(const struct stream_io *io, struct stream_reader **out)
+{
+	struct stream_reader *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->io = *io;
+	r->hash = hash_state_new();
+	if (!r->hash) {
+		stream_reader_free(r);
+		return -ENOMEM;
+	}
+	*out = r;
+	return 0;
+}
+
+void stream_reader_free(struct stream_reader *r)
+{
+	if (!r)
+		return;
+	message_free(r->msg);
+	free(r->p2m.leaves);
+	free(r->p2m_incoming.leaves);
+	free(r->scratch);
+	free(r->payload);
+	hash_state_free(r->hash);
+	free(r);
+}
+
+const struct stream_totals *stream_reader_totals(const struct stream_reader *r)
+{
+	return &r->totals;
+}
+
+const char *stream_error(const struct stream_reader *r)
+{
+	return r->error;
+}
+
+/* Keep the first failure, with its position in front. */
+__attribute__((format(printf, 3, 4)))
+static int fail(struct stream_reader *r, int err, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (r->err)
+		return r->err;
+	r->err = err;
+	if (!r->header_read)
+		n = snprintf(r->error, sizeof(r->error), "stream header: ");
+	else if (!r->in_record)
+		n = snprintf(r->error, sizeof(r->error), "record %llu at offset %llu: ",
+			     (unsigned long long)r->index, (unsigned long long)r->offset);
+	else
+		n = snprintf(r->error, sizeof(r->error), "record %llu at offset %llu (%s): ",
+			     (unsigned long long)r->index, (unsigned long long)r->offset,
+			     stream_type_name(r->head.type));
+	va_start(ap, fmt);
+	vsnprintf(r->error + n, sizeof(r->error) - (size_t)n, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+/* Exactly @len bytes, or a failure that says what was being read. */
+static int take(struct stream_reader *r, void *buf, size_t len, const char *what)
+{
+	ssize_t n = r->io.read(r->io.ctx, buf, len);
+
+	if (n < 0)
+		return fail(r, (int)n, "reading the %s: %s", what, strerror((int)-n));
+	r->totals.bytes += (uint64_t)n;
+	if ((size_t)n != len)
+		return fail(r, -ENODATA, "the stream ends in the %s, %llu bytes are missing",
+			    what, (unsigned long long)(len - (size_t)n));
+	return 0;
+}
+
+static int read_header(struct stream_reader *r)
+{
+	struct wire_header h;
+	int ret = take(r, &h, sizeof(h), "stream header");
+
+	if (ret)
+		return ret;
+	if (memcmp(h.magic, WIRE_MAGIC, sizeof(h.magic)))
+		return fail(r, -EPROTONOSUPPORT, "not a Godwit stream (wrong magic)");
+	if (h.order != WIRE_ORDER)
+		return fail(r, -EPROTONOSUPPORT, h.order == WIRE_ORDER_SWAPPED ?
+			    "written in the other byte order" : "byte order mark 0x%x", h.order);
+	if (h.version != STREAM_VERSION)
+		return fail(r, -EPROTONOSUPPORT, "version %u, this reader knows %u", h.version,
+			    STREAM_VERSION);
+	if (h.check != hash_bytes(&h, offsetof(struct wire_header, check)))
+		return fail(r, -EBADMSG, "its check does not match");
+	if (h.flags & WIRE_FLAGS_MANDATORY)
+		return fail(r, -EOPNOTSUPP, "unknown mandatory flags 0x%x", h.flags);
+	if (h.zero)
+		return fail(r, -EBADMSG, "reserved field is not zero");
+	hash_state_add(r->hash, &h, sizeof(h));
+	r->header_read = true;
+	return 0;
+}
+
+static uint64_t length_bound(const struct message_kind *kind)
+{
+	if (!kind)
+		return WIRE_RECORD_MAX;
+	return kind->desc ? WIRE_MSG_MAX : WIRE_PAGES_MAX;
+}
+
+static int read_record_header(struct stream_reader *r, const struct message_kind **kind)
+{
+	struct wire_record *h = &r->head;
+	int ret;
+
+	r->index = r->totals.records;
+	r->offset = r->totals.bytes;
+	r->in_record = false;
+	ret = take(r, h, sizeof(*h), "record header");
+	if (ret)
+		return ret;
+	if (h->head != (uint32_t)hash_bytes(h, offsetof(struct wire_record, head)))
+		return fail(r, -EBADMSG, "check of the record header does not match");
+	r->in_record = true;
+	if (h->number != (uint32_t)r->index)
+		return fail(r, -EBADMSG, "numbered %u", h->number);
+	*kind = message_kind_find(h->type);
+	if (!*kind && !(h->type & STREAM_OPTIONAL))
+		return fail(r, -EOPNOTSUPP, "unknown mandatory record type 0x%x", h->type);
+	if (h->flags & WIRE_FLAGS_MANDATORY)
+		return fail(r, -EOPNOTSUPP, "unknown mandatory flags 0x%x", h->flags);
+	if (h->length > length_bound(*kind))
+		return fail(r, -EBADMSG, "length %llu, at most %llu",
+			    (unsigned long long)h->length,
+			    (unsigned long long)length_bound(*kind));
+	return 0;
+}
+
+static int read_payload(struct stream_reader *r)
+{
+	size_t len = r->head.length, pad = wire_pad(len);
+	static const uint8_t zeros[8];
+	int ret;
+
+	if (!r->payload || len + pad > r->payload_cap) {
+		free(r->payload);
+		r->payload_cap = len + pad + 8;		/* never a buffer of nothing */
+		r->payload = malloc(r->payload_cap);
+		if (!r->payload)
+			return fail(r, -ENOMEM, "no memory for %zu bytes", len);
+	}
+	ret = take(r, r->payload, len + pad, "payload");
+	if (ret)
+		return ret;
+	if (hash_bytes(r->payload, len) != r->head.check)
+		return fail(r, -EBADMSG, "checksum of the payload does not match");
+	if (pad && memcmp(r->payload + len, zeros, pad))
+		return fail(r, -EBADMSG, "padding is not zero");
+	return 0;
+}
+
+/* One chunk of the p2m list; order_step() has checked that it fits. */
+static int add_p2m(struct stream_reader *r, const Stream__P2mInfo *m)
+{
+	struct p2m_list *in = &r->p2m_incoming;
+
+	if (!m->first_leaf) {
+		free(in->leaves);
+		in->leaves = calloc(m->nr_leaves, sizeof(uint64_t));
+		if (!in->leaves)
+			return fail(r, -ENOMEM, "no memory for %u leaves", m->nr_leaves);
+		in->nr = m->nr_leaves;
+		in->max_pfn = m->max_pfn;
+	}
+	memcpy(in->leaves + m->first_leaf, m->leaves, m->n_leaves * sizeof(uint64_t));
+	if (r->order.p2m_complete) {
+		free(r->p2m.leaves);
+		r->p2m = *in;
+		*in = (struct p2m_list){ 0 };
+	}
+	return 0;
+}
+
+static int check_total(struct stream_reader *r, const char *what, uint64_t said, uint64_t is)
+{
+	if (said == is)
+		return 0;
+	return fail(r, -EBADMSG, "%s: END says %llu, counted %llu", what,
+		    (unsigned long long)said, (unsigned long long)is);
+}
+
+static int check_end(struct stream_reader *r, const Stream__End *m)
+{
+	int ret = check_total(r, "records", m->records, r->totals.records);
+
+	if (!ret)
+		ret = check_total(r, "pages", m->pages, r->totals.pages);
+	if (!ret)
+		ret = check_total(r, "data_pages", m->data_pages, r->totals.data_pages);
+	if (!ret)
+		ret = check_total(r, "bytes", m->bytes, r->offset);
+	if (!ret && m->stream_hash != hash_state_value(r->hash))
+		ret = fail(r, -EBADMSG, "stream hash does not match");
+	return ret;
+}
+
+static int decode_message(struct stream_reader *r, const struct message_kind *kind)
+{
+	struct stream_reason why;
+	int ret;
+
+	ret = message_unpack(kind, r->payload, r->head.length, &r->msg, &why);
+	if (!ret)
+		ret = message_check(kind, r->msg, &r->order.limits, &why);
+	if (!ret)
+		ret = order_step(&r->order, kind, r->msg, &why);
+	if (ret)
+		return fail(r, ret, "%s", why.text);
+	if (kind->type == STREAM_P2M)
+		return add_p2m(r, (const Stream__P2mInfo *)r->msg);
+	if (kind->type == STREAM_END)
+		return check_end(r, (const Stream__End *)r->msg);
+	if (kind->type == STREAM_ROUND_BEGIN)
+		r->totals.rounds++;
+	return 0;
+}
+
+static int decode_pages(struct stream_reader *r)
+{
+	struct stream_reason why;
+	int ret = page_parse(r->payload, r->head.length, r->order.limits.pfn_limit, &r->pages,
+			     &why);
+
+	if (!ret)
+		ret = order_pages(&r->order, r->pages.count, &why);
+	if (ret)
+		return fail(r, ret, "%s", why.text);
+	page_count(&r->pages, &r->totals);
+	r->have_pages = true;
+	return 0;
+}
+
+static void fill_record(const struct stream_reader *r, struct stream_record *rec)
+{
+	*rec = (struct stream_record){
+		.type = r->head.type,
+		.index = r->index,
+		.offset = r->offset,
+		.length = r->head.length,
+		.payload = r->payload,
+		.msg = r->msg,
+	};
+}
+
+/* Return: 1 when it was an unknown optional record, which is done with. */
+static int read_one(struct stream_reader *r, struct stream_record *rec)
+{
+	const struct message_kind *kind = NULL;
+	int ret = read_record_header(r, &kind);
+
+	if (!ret)
+		ret = read_payload(r);
+	if (!ret && kind)
+		ret = kind->desc ? decode_message(r, kind) : decode_pages(r);
+	if (ret)
+		return ret;
+	fill_record(r, rec);
+	hash_state_add(r->hash, &r->head, sizeof(r->head));
+	r->totals.records++;
+	return kind ? 0 : 1;
+}
+
+int stream_read_next(struct stream_reader *r, struct stream_record *rec)
+{
+	int ret;
+
+	memset(rec, 0, sizeof(*rec));
+	if (r->err)
+		return r->err;
+	if (r->order.phase == ORDER_ENDED)
+		return -EINVAL;
+	message_free(r->msg);
+	r->msg = NULL;
+	r->have_pages = false;
+	ret = r->header_read ? 0 : read_header(r);
+	if (ret)
+		return ret;
+	do {
+		ret = read_one(r, rec);
+	} while (ret == 1);
+	return ret;
+}
+
+int stream_read_pages(struct stream_reader *r, struct stream_batch *batch, void *buffer)
+{
+	struct stream_reason why;
+
+	if (r->err)
+		return r->err;
+	if (!r->have_pages)
+		return -EINVAL;
+	if (!r->scratch)
+		r->scratch = malloc(PAGE_SCRATCH_BYTES);
+	if (!r->scratch)
+		return fail(r, -ENOMEM, "no memory to unpack a block");
+	if (page_unpack(&r->pages, batch, buffer, r->scratch, &why))
+		return fail(r, -EBADMSG, "%s", why.text);
+	return 0;
+}
+
+const uint64_t *stream_reader_p2m(const struct stream_reader *r, uint32_t *nr,
+				  uint64_t *max_pfn)
+{
+	*nr = r->p2m.nr;
+	*max_pfn = r->p2m.max_pfn;
+	return r->p2m.leaves;
+}
+
+int stream_read_eof(struct stream_reader *r)
+{
+	uint8_t byte;
+	ssize_t n;
+
+	if (r->err)
+		return r->err;
+	if (r->order.phase != ORDER_ENDED)
+		return -EINVAL;
+	n = r->io.read(r->io.ctx, &byte, 1);
+	r->in_record = false;
+	r->index = r->totals.records;
+	r->offset = r->totals.bytes;
+	if (n < 0)
+		return fail(r, (int)n, "looking for the end: %s", strerror((int)-n));
+	return n ? fail(r, -EBADMSG, "bytes follow the END record") : 0;
+}
