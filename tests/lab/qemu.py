@@ -85,10 +85,10 @@ class Machine:
                      "-initrd", f"{kernel} {args},{initrd}"]
 
     def boot_cdrom(self, iso, firmware=None):
-        """Boot an ISO by the firmware: BIOS, or a UEFI image given as a file."""
+        """Boot an ISO by the firmware: BIOS, or UEFI from a file (OVMF.fd)."""
         self.boot = ["-cdrom", iso, "-boot", "d"]
         if firmware:
-            self.boot += ["-drive", f"if=pflash,format=raw,readonly=on,file={firmware}"]
+            self.boot += ["-bios", firmware]
 
     def add_disk(self, image, bus="virtio"):
         """A raw image whose writes are thrown away when the machine ends."""
