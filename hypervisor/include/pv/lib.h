@@ -44,6 +44,17 @@ bool ratelimit_ok(struct ratelimit *r);
 		printk(level, __VA_ARGS__);			\
 } while (0)
 
+/** log_write_raw() - @n bytes to the console and the ring as they are (domain 0's console_io). */
+void log_write_raw(const char *s, size_t n);
+/** log_panic_begin() - from now on the log's lock is not waited for longer than a moment. */
+void log_panic_begin(void);
+/** console_ring_read() - copy up to @size bytes of the log to @buf.
+ *  @index: where to start, as an earlier call left it (NULL: at the oldest byte kept); gets the
+ *  place after the last byte copied.  A place no longer kept means the oldest one.
+ *  @clear: forget what was read, and all before it.
+ *  Returns the number of bytes copied.  Source: Xen public sysctl.h, XEN_SYSCTL_readconsole. */
+uint32_t console_ring_read(char *buf, uint32_t size, uint32_t *index, bool clear);
+
 /** panic() - the last line of this hypervisor: message, registers, stack, then halt or reboot. */
 __noreturn void panic(const char *fmt, ...) __printf(1, 2);
 #define BUG()		panic("BUG at %s:%d", __FILE__, __LINE__)

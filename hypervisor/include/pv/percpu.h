@@ -11,10 +11,9 @@
  */
 #pragma once
 #include <pv/abi.h>
+#include <pv/layout.h>
 
 #define MAX_CPUS	64
-#define CPU_STACK_SHIFT	14
-#define CPU_STACK_SIZE	(1UL << CPU_STACK_SHIFT)
 
 struct vcpu;
 
