@@ -16,3 +16,8 @@ PROGS += checkpoint
 checkpoint_SRCS := checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
 	checkpoint/cmd_info.c $(VERIFY_SRCS) $(STREAM_SRCS)
 checkpoint_LIBS := $(STREAM_LIBS)
+
+UNIT_TESTS += test_stream
+test_stream_SRCS := tests/unit/test_stream.c tests/unit/test_stream_util.c \
+	$(VERIFY_SRCS) $(STREAM_SRCS)
+test_stream_LIBS := $(STREAM_LIBS)

@@ -25,6 +25,7 @@
 #define RECORD_BOUND	(16u << 20)
 #define MESSAGE_BOUND	((1u << 20) - 1)
 #define PAGES_BOUND	(16u + 12u * 1024 + 1024 * PAGE)
+#define BLOCK_BOUND	(64 * PAGE)
 #define PFN_LIMIT_BOUND	(1ull << 28)
 #define CHUNK_PFNS	65536u
 
@@ -50,7 +51,7 @@ struct ctx {
 	uint8_t *payload;
 	uint64_t length;
 	void *msg;
-	uint8_t page_bytes[64 * PAGE];	/* one unpacked block */
+	char *block;			/* one unpacked block, BLOCK_BOUND bytes */
 	uint8_t *map[PFN_LIMIT_BOUND / CHUNK_PFNS];	/* last type + 1 by pfn, 0 = never sent */
 
 	bool have_info, have_domain, in_round, guest_stopped, rounds_over, have_final, ended;
@@ -414,7 +415,11 @@ static void see_block(struct ctx *c, uint32_t i, const uint8_t *src, uint32_t si
 	}
 	must(bytes > 0 && bytes < pages * PAGE, "block %u: LZ4, %u bytes for %u pages", i, bytes,
 	     pages);
-	must(LZ4_decompress_safe((const char *)src, (char *)c->page_bytes, (int)bytes,
+	if (!c->block)
+		c->block = malloc(BLOCK_BOUND);
+	if (!c->block)
+		unreadable(c, "block");
+	must(LZ4_decompress_safe((const char *)src, c->block, (int)bytes,
 				 (int)(pages * PAGE)) == (int)(pages * PAGE),
 	     "block %u: does not unpack to %u pages", i, pages);
 	c->rep->lz4_blocks++;
@@ -616,6 +621,7 @@ static void release(struct ctx *c)
 		protobuf_c_message_free_unpacked(c->msg, NULL);
 	for (i = 0; i < sizeof(c->map) / sizeof(c->map[0]); i++)
 		free(c->map[i]);
+	free(c->block);
 	free(c->payload);
 	hash_state_free(c->hash);
 	free(c);

@@ -32,6 +32,9 @@ int sample_write(struct stream_writer *w);
 /** sample_build() - the same into memory; release it with stream_mem_release(). */
 void sample_build(struct stream_mem *m);
 
+/** sample_build_small() - without the pages of noise: about 8 KiB. */
+void sample_build_small(struct stream_mem *m);
+
 /**
  * sample_read_all() - everything a restore would do with a stream.
  * @io:     source
