@@ -48,6 +48,7 @@ struct vcpu {
 	bool nmi_masked;
 	mfn_t gdt_mfn[14];		/* segdesc references; INVALID_MFN = none */
 	unsigned int gdt_ents;
+	mfn_t ldt_mfn[16];		/* pages of the LDT that were touched: segdesc references */
 	uint64_t ldt_base;
 	unsigned int ldt_ents;
 
@@ -73,6 +74,7 @@ struct domain {
 	struct vcpu *vcpu[MAX_VCPUS];
 
 	struct spinlock mm_lock;	/* page tables, types, page list */
+	struct spinlock page_lock;	/* page_list, tot_pages; inside mm_lock */
 	uint64_t tot_pages, max_pages;
 	uint32_t page_list;		/* mfn of first frame, 0 = none */
 	uint64_t vm_assist;
@@ -98,6 +100,10 @@ extern struct vcpu *idle_vcpu[MAX_CPUS];
 /** domain_get() - by domid (DOMID_SELF too) with a reference, NULL when absent or dead. */
 struct domain *domain_get(uint16_t domid);
 void domain_put(struct domain *d);
+void domain_hold(struct domain *d);
+/** domain_get_any() - the domain of a frame's owner field, dying ones too; no reference taken:
+ *  the frame at hand keeps it.  NULL for DOMID_XEN, DOMID_IO and the like. */
+struct domain *domain_get_any(uint16_t domid);
 /** domain_get_next() - the live domain with the lowest id >= @from, referenced, or NULL. */
 struct domain *domain_get_next(uint16_t from);
 int domain_create(uint16_t domid_or_any, const struct xen_domctl_createdomain *cfg, struct domain **out);

@@ -16,7 +16,10 @@ struct frame {
 	uint8_t order;		/* free: buddy order of the block this frame heads */
 	uint8_t pad;
 	uint32_t next, prev;	/* mfn links: owner's list, or free list; 0 ends */
-	uint32_t twin;		/* mfn of the shadow twin, 0 = none (mm/shadow.c) */
+	union {
+		uint32_t twin;		/* validated table: mfn of its shadow twin, 0 = none (mm/shadow.c) */
+		uint32_t tlb_stamp;	/* no type in use: tlb_clock when the last type went (mm/tlb.c) */
+	};
 };
 static_assert(sizeof(struct frame) == 32, "one cache line holds two");
 extern struct frame *frame_table;
@@ -24,6 +27,7 @@ extern struct frame *frame_table;
 #define FRAME_ALLOCATED		BIT(63)	/* the owner's own reference is held */
 #define FRAME_FREE		BIT(62)	/* on the heap's free list */
 #define FRAME_HV		BIT(61)	/* hypervisor page that a guest may map (shared_info, grants) */
+#define FRAME_STALE		BIT(60)	/* free: a guest's TLB entries may remain, see tlb_stamp */
 #define FRAME_COUNT_MASK	0xffffffffUL
 
 #define FTYPE_SHIFT		60
@@ -79,6 +83,24 @@ void frame_put_rw(struct frame *f);
 void frame_share(void *page, struct domain *d);
 void frame_unshare(void *page);
 
+/** domain_alloc_frame() - a zeroed frame owned by @d, on its list, with its own reference;
+ *  below @limit_maddr (0: anywhere).  NULL: no memory, or max_pages reached. */
+struct frame *domain_alloc_frames(struct domain *d, unsigned int order, uint64_t limit_maddr);
+struct frame *domain_alloc_frame(struct domain *d);
+/** domain_assign_frames() - give @nr hypervisor frames from @f on to @d (dom0's boot memory). */
+void domain_assign_frames(struct domain *d, struct frame *f, uint64_t nr);
+/** frame_release() - drop the owner's own reference; false: it is gone already. */
+bool frame_release(struct frame *f);
+/** frame_table_init() - owners after boot: RAM is the hypervisor's, all else DOMID_IO. */
+void frame_table_init(void);
+
+/* --- stale translations (mm/tlb.c) --- */
+/** tlb_note_cr3() - this CPU just wrote CR3, so holds no older translation. */
+void tlb_note_cr3(void);
+uint32_t tlb_stamp(void);
+/** tlb_flush_stale() - flush those CPUs of @mask that did not flush since @stamp. */
+void tlb_flush_stale(uint64_t mask, uint32_t stamp);
+
 /* --- M2P (mm/m2p.c): what guests read at HV_M2P_BASE --- */
 extern uint64_t *m2p;			/* writable alias, max_mfn entries */
 static inline void m2p_set(mfn_t m, pfn_t p) { if (mfn_valid(m)) m2p[m.mfn] = p.pfn; }
@@ -96,14 +118,19 @@ bool guest_range_ok(uint64_t gva, size_t n);
 /* --- log-dirty hook (mm/logdirty.c): every write to guest memory that does not go through
  * the guest's own hardware translation must be told; cheap when log-dirty is off. --- */
 void logdirty_mark_mfn(mfn_t m);
+/** logdirty_frame_gone() - @m leaves @d; its pfn has no frame any more. */
+void logdirty_frame_gone(struct domain *d, mfn_t m);
+/** logdirty_m2p_changed() - before @m of @d gets the new pfn @p in M2P. */
+void logdirty_m2p_changed(struct domain *d, mfn_t m, pfn_t p);
 
 /* --- L1 entries written on behalf of grants (mm/mmu.c) --- */
-/** mmu_install_foreign() - put a present L1 entry for @frame (already referenced by the
- *  caller: plain, or writable when @pte_flags has RW) into the current domain's table.
+/** mmu_install_foreign() - put a present L1 entry for @mfn into a table of @d.  The entry takes
+ *  references of its own (plain, or writable when @pte_flags has RW), so that a guest that
+ *  overwrites the entry harms no count; the caller holds its own as well.
  *  @host_addr: virtual address in the current address space, or machine address of the
  *  entry when @is_pte.  Fails (-EINVAL) when there is no such L1 or the entry is present.
  *  mmu_remove_foreign() clears the entry if it still maps @mfn (-EINVAL otherwise); the caller
- *  flushes the TLB and drops its references afterwards.  Takes the domain's mm_lock. */
+ *  flushes the TLB and drops its own references afterwards.  Takes the domain's mm_lock. */
 int mmu_install_foreign(struct domain *d, uint64_t host_addr, bool is_pte, mfn_t mfn, uint64_t pte_flags);
 int mmu_remove_foreign(struct domain *d, uint64_t host_addr, bool is_pte, mfn_t mfn);
 

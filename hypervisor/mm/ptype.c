@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Page types: the isolation proof.
+ *
+ * A frame has a reference count and a type count.  Types - L1, L2, L3, L4,
+ * segment descriptors, writable - exclude each other: a type changes only while
+ * its count is zero, and only after no CPU can hold a translation made under the
+ * old one.  A table type is gained by validating every entry, each of which then
+ * holds references on what it names (a writable L1 entry: the writable type; a
+ * non-leaf entry: the table type one level down), and lost when the count returns
+ * to zero, when every entry gives its references back.  A pin holds one type
+ * reference.  So no writable mapping of a page table can exist, and every table the
+ * hardware can reach was checked entry by entry.  Log-dirty never weakens this.
+ *
+ * Lock: table types change under the owner's mm_lock; writable and segdesc counts
+ * are atomic alone.
+ */
+#include <pv/errno.h>
+#include <pv/lib.h>
+#include <pv/mmu.h>
+
+static bool is_table(unsigned int type) { return type >= FTYPE_L1 && type <= FTYPE_L4; }
+
+static int type_validate(struct frame *f, unsigned int type)
+{
+	struct domain *d = domain_get_any(f->owner);
+
+	if (type == FTYPE_SEGDESC)
+		return segdesc_validate(f);
+	if (!d)
+		return -EINVAL;
+	return table_validate(d, f, (int)type);
+}
+
+int frame_get_type(struct frame *f, unsigned int type)
+{
+	uint64_t want = (uint64_t)type << FTYPE_SHIFT;
+	uint64_t old = ACCESS_ONCE(f->type), new;
+	struct domain *d;
+	int ret;
+
+	do {
+		if ((old & FTYPE_COUNT_MASK) == FTYPE_COUNT_MASK)
+			return -EINVAL;
+		if (old & FTYPE_COUNT_MASK) {
+			/* Not validated but counted: being validated now, so this is a
+			 * table that names itself, which no guest of ours needs. */
+			if ((old & FTYPE_MASK) != want || !(old & FTYPE_VALIDATED))
+				return -EINVAL;
+			new = old + 1;
+		} else {
+			new = want | 1 | (type == FTYPE_WRITABLE ? FTYPE_VALIDATED : 0);
+		}
+	} while (!atomic_cas(&f->type, &old, new));
+
+	if (old & FTYPE_COUNT_MASK)
+		return 0;
+	d = domain_get_any(f->owner);
+	if ((old & FTYPE_MASK) && (old & FTYPE_MASK) != want && d)
+		tlb_flush_stale(d->dirty_cpus, f->tlb_stamp);
+	if (type == FTYPE_WRITABLE)
+		return 0;
+
+	f->twin = 0;
+	ret = type_validate(f, type);
+	if (ret) {
+		f->tlb_stamp = tlb_stamp();
+		atomic_store(&f->type, want);
+		return ret;
+	}
+	atomic_or(&f->type, FTYPE_VALIDATED);
+	logdirty_mark_mfn(frame_to_mfn(f));
+	return 0;
+}
+
+/* The last reference on a validated table or descriptor page: hold the count at one,
+ * so that nobody gives the frame another type meanwhile. */
+static void type_devalidate(struct frame *f, unsigned int type)
+{
+	struct domain *d = domain_get_any(f->owner);
+
+	if (is_table(type) && d) {
+		table_devalidate(d, f, (int)type);
+		shadow_table_gone(d, f);
+		logdirty_mark_mfn(frame_to_mfn(f));
+	}
+	f->tlb_stamp = tlb_stamp();
+	atomic_store(&f->type, (uint64_t)type << FTYPE_SHIFT);
+}
+
+void frame_put_type(struct frame *f)
+{
+	uint64_t old = ACCESS_ONCE(f->type), new;
+	unsigned int type;
+
+	do {
+		BUG_ON(!(old & FTYPE_COUNT_MASK));
+		type = (unsigned int)(old >> FTYPE_SHIFT);
+		new = old - 1;
+		if ((old & FTYPE_COUNT_MASK) == 1) {
+			if (type == FTYPE_WRITABLE)
+				f->tlb_stamp = tlb_stamp();	/* before the count is zero */
+			else
+				new = old & ~FTYPE_VALIDATED;
+		}
+	} while (!atomic_cas(&f->type, &old, new));
+
+	if ((old & FTYPE_COUNT_MASK) == 1 && type != FTYPE_WRITABLE)
+		type_devalidate(f, type);
+}
+
+/* --- L1 entries ------------------------------------------------------------- */
+
+/* Frames dom0 may map although they are no RAM: everything but the interrupt
+ * controllers and the timer that the hypervisor drives itself. */
+static bool mmio_allowed(const struct domain *d, mfn_t m)
+{
+	unsigned int i;
+
+	if (!is_privileged(d) || m.mfn >> (cpu_features.phys_bits - PAGE_SHIFT))
+		return false;
+	if (m.mfn == acpi_lapic_maddr >> PAGE_SHIFT || m.mfn == acpi_hpet_maddr >> PAGE_SHIFT)
+		return false;
+	for (i = 0; i < acpi_nr_ioapics; i++)
+		if (m.mfn == acpi_ioapic_maddr[i] >> PAGE_SHIFT)
+			return false;
+	return true;
+}
+
+static bool mfn_is_ram(mfn_t m)
+{
+	return mfn_valid(m) && mfn_to_frame(m)->owner != DOMID_IO;
+}
+
+int l1e_get(struct domain *d, struct domain *pg_owner, uint64_t *e)
+{
+	mfn_t m = pte_mfn(*e);
+
+	if (!mfn_is_ram(m)) {
+		if (!mmio_allowed(d, m))
+			return -EINVAL;
+	} else if (*e & PTE_RW) {
+		if (!frame_get_rw(mfn_to_frame(m), pg_owner))
+			return -EINVAL;
+	} else if (!frame_get(mfn_to_frame(m), pg_owner)) {
+		return -EINVAL;
+	}
+	*e |= PTE_US;
+	return 0;
+}
+
+void l1e_put(uint64_t e)
+{
+	mfn_t m = pte_mfn(e);
+
+	if (!(e & PTE_P) || !mfn_is_ram(m))
+		return;
+	if (e & PTE_RW)
+		frame_put_rw(mfn_to_frame(m));
+	else
+		frame_put(mfn_to_frame(m));
+}
+
+/* --- tables ------------------------------------------------------------------ */
+
+int table_get(struct domain *d, mfn_t mfn, int level)
+{
+	struct frame *f = mfn_to_frame(mfn);
+	int ret;
+
+	if (!mfn_valid(mfn) || !frame_get(f, d))
+		return -EINVAL;
+	ret = f->count & FRAME_HV ? -EINVAL : frame_get_type(f, (unsigned int)level);
+	if (ret)
+		frame_put(f);
+	return ret;
+}
+
+void table_put(mfn_t mfn, int level)
+{
+	struct frame *f = mfn_to_frame(mfn);
+
+	ASSERT(frame_type(f) == (unsigned int)level);
+	frame_put_type(f);
+	frame_put(f);
+}
+
+static bool slot_is_hv(int level, unsigned int idx)
+{
+	return level == 4 && idx >= HV_SLOT_FIRST && idx <= HV_SLOT_LAST;
+}
+
+static int entry_get(struct domain *d, uint64_t *e, int level)
+{
+	int ret;
+
+	if (level == 1)
+		return l1e_get(d, d, e);
+	if (*e & PTE_PSE)
+		return -EINVAL;
+	ret = table_get(d, pte_mfn(*e), level - 1);
+	*e |= PTE_US;
+	return ret;
+}
+
+static void entry_put(uint64_t e, int level)
+{
+	if (!(e & PTE_P))
+		return;
+	if (level == 1)
+		l1e_put(e);
+	else
+		table_put(pte_mfn(e), level - 1);
+}
+
+int table_validate(struct domain *d, struct frame *f, int level)
+{
+	uint64_t *t = frame_to_virt(f);
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < 512; i++) {
+		uint64_t e = t[i];
+
+		if (slot_is_hv(level, i) || !(e & PTE_P))
+			continue;
+		ret = entry_get(d, &e, level);
+		if (ret)
+			break;
+		t[i] = e;
+	}
+	if (ret) {
+		pr_guest(LOG_DEBUG, "d%u mm: mfn %lx as L%d: entry %u = %lx refused\n", d->id,
+			 frame_to_mfn(f).mfn, level, i, t[i]);
+		while (i-- > 0)
+			if (!slot_is_hv(level, i))
+				entry_put(t[i], level);
+		return ret;
+	}
+	if (level == 4)
+		memcpy(&t[HV_SLOT_FIRST], &idle_l4[HV_SLOT_FIRST],
+		       (HV_SLOT_LAST - HV_SLOT_FIRST + 1) * sizeof(*t));
+	return 0;
+}
+
+void table_devalidate(struct domain *d, struct frame *f, int level)
+{
+	uint64_t *t = frame_to_virt(f);
+	unsigned int i;
+
+	for (i = 0; i < 512; i++) {
+		if (slot_is_hv(level, i))
+			t[i] = 0;
+		else
+			entry_put(t[i], level);
+	}
+}
+
+/* Same frame and, for an L1, same right to write: the references stay as they are. */
+static bool same_references(uint64_t a, uint64_t b, int level)
+{
+	uint64_t mask = PTE_P | PTE_ADDR_MASK | (level == 1 ? PTE_RW : PTE_PSE);
+
+	return (a & PTE_P) && !((a ^ b) & mask);
+}
+
+int table_update_entry(struct domain *d, struct frame *f, unsigned int idx, uint64_t new,
+		       struct domain *pg_owner, bool preserve_ad, const uint64_t *expect)
+{
+	int level = (int)frame_type(f), ret;
+	uint64_t *p = (uint64_t *)frame_to_virt(f) + idx;
+	uint64_t old, val;
+	bool fresh = false;
+
+	if (slot_is_hv(level, idx))
+		return -EINVAL;
+	shadow_entry_harvest(d, f, idx, p);
+	old = ACCESS_ONCE(*p);
+	if (new & PTE_P) {
+		fresh = !same_references(old, new, level);
+		if (fresh) {
+			ret = level == 1 ? l1e_get(d, pg_owner, &new) : entry_get(d, &new, level);
+			if (ret)
+				return ret;
+		}
+		new |= PTE_US;
+	}
+	/* Hardware may set A or D under our hands; nothing else can change the entry. */
+	do {
+		if (expect && old != *expect) {
+			if (fresh)
+				entry_put(new, level);
+			return -EAGAIN;
+		}
+		val = preserve_ad ? new | (old & (PTE_A | PTE_D)) : new;
+	} while (!atomic_cas(p, &old, val));
+
+	shadow_entry_written(d, f, idx, val);
+	if (!same_references(old, new, level))
+		entry_put(old, level);
+	return 0;
+}
+
+struct frame *guest_walk(struct domain *d, mfn_t l4, uint64_t va, unsigned int *idx)
+{
+	mfn_t m = l4;
+	int level;
+
+	if (va >= HV_M2P_BASE && va < HV_END)
+		return NULL;
+	for (level = 4; level > 1; level--) {
+		uint64_t e = ((uint64_t *)mfn_to_virt(m))[pt_index(va, level)];
+
+		if (!(e & PTE_P))
+			return NULL;
+		m = pte_mfn(e);
+		ASSERT(mfn_valid(m));
+	}
+	*idx = pt_index(va, 1);
+	return mfn_to_frame(m);
+}
+
+/* --- segment descriptors -------------------------------------------------------- */
+
+/*
+ * A guest may have code and data segments of ring 3 and nothing else: no gates, TSS
+ * or LDT descriptors (SDM 3A 3.4.5, 3.5).  RPL 0..2 descriptors are moved to ring 3.
+ */
+bool descriptor_fix(uint64_t *desc)
+{
+	uint32_t hi = *desc >> 32;
+
+	if (!(hi & (1u << 15)))			/* not present: harmless */
+		return true;
+	if (!(hi & (1u << 12)))			/* system segment: only the reserved type 0 */
+		return (hi & (0xfu << 8)) == 0;
+	*desc |= 3UL << 45;
+	return true;
+}
+
+int segdesc_validate(struct frame *f)
+{
+	uint64_t *t = frame_to_virt(f);
+	unsigned int i;
+
+	for (i = 0; i < 512; i++)
+		if (!descriptor_fix(&t[i]))
+			return -EINVAL;
+	return 0;
+}

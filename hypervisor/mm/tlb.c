@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which CPUs may still hold a translation.
+ *
+ * A frame may change its type, or its owner, only when no CPU can still use an
+ * old translation of it.  Instead of flushing at each change, the frame keeps
+ * the value of a clock from the moment its last mapping went; a CPU that wrote
+ * CR3 since then holds nothing older (neither PCID nor global pages are used
+ * for guests).  The clock is 32 bits and compared by signed difference: an
+ * answer wrong by age can only be a flush too many, as long as no CPU runs one
+ * guest for 2^31 flushes of the others without writing CR3 once; each guest
+ * tick writes it.
+ */
+#include <pv/mm.h>
+#include <pv/percpu.h>
+
+static uint32_t tlb_clock;
+static uint32_t last_flush[MAX_CPUS];
+
+uint32_t tlb_stamp(void) { return ACCESS_ONCE(tlb_clock); }
+
+void tlb_note_cr3(void)
+{
+	last_flush[cpu_id()] = atomic_add(&tlb_clock, 1);
+}
+
+void tlb_flush_stale(uint64_t mask, uint32_t stamp)
+{
+	uint64_t need = 0;
+	unsigned int cpu;
+
+	for (cpu = 0; cpu < nr_cpus; cpu++)
+		if ((mask >> cpu & 1) && (int32_t)(ACCESS_ONCE(last_flush[cpu]) - stamp) <= 0)
+			need |= BIT(cpu);
+	if (need)
+		tlb_flush_mask(need);
+}
