@@ -82,6 +82,8 @@ class _Observer:
 
     def status(self):
         """The figures so far."""
+        if self.process.poll() is not None:
+            raise LabError(f"{self.NAME} ended with code {self.process.returncode}")
         return ask(self.lab.net, OUTSIDE, self.NAME)
 
     def stop(self, timeout=45):
@@ -129,3 +131,4 @@ class TcpClient(_Observer):
 
     def __init__(self, lab, addr, interval_us=10000, words=16):
         super().__init__(lab, [addr, "--interval-us", str(interval_us), "--words", str(words)])
+        wait_answer(lab.net, OUTSIDE, self.NAME, 20)  # it answers once it is connected

@@ -106,7 +106,7 @@ class Host:
                      f"module2 /boot/vmlinuz {kernel_args}\nmodule2 /boot/initrd\n")
         else:
             entry = f"linux /boot/vmlinuz {kernel_args}\ninitrd /boot/initrd\n"
-        with open(os.path.join(boot, "grub", "grub.cfg"), "w") as f:
+        with open(os.path.join(boot, "grub", "grub.cfg"), "w", encoding="utf-8") as f:
             f.write("serial --unit=0 --speed=115200\nterminal_output serial\n"
                     f"set timeout=0\nmenuentry godwit {{\n{entry}}}\n")
         iso = os.path.join(self.lab.rundir, f"{self.name}.iso")
@@ -293,11 +293,11 @@ class Lab:
         _copy(need(os.path.join(LAB, "agent")), os.path.join(lab, "agent"))
         _copy(need(os.path.join(LAB, "pkg/busybox-static/bin/busybox")),
               os.path.join(lab, "busybox"))
-        with open(os.path.join(lab, "nic-modules"), "w") as f:
+        with open(os.path.join(lab, "nic-modules"), "w", encoding="utf-8") as f:
             f.write({"virtio-net-pci": "virtio_net"}.get(self.nic, self.nic) + "\n")
         if self.daemon:
             # The address is the host's own, known only there.
-            with open(os.path.join(lab, "daemon"), "w") as f:
+            with open(os.path.join(lab, "daemon"), "w", encoding="utf-8") as f:
                 f.write(self.daemon.replace("{ip}", "$(hostname -i)") + "\n")
         for prog in glob.glob(os.path.join(TOP, "build/bin/*")):
             _copy(prog, os.path.join(tree, "bin", os.path.basename(prog)))

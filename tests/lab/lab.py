@@ -112,7 +112,7 @@ def up(a):
         except LabError as e:
             show_failure(lab, e)
             return 1
-        with open(CURRENT, "w") as f:
+        with open(CURRENT, "w", encoding="utf-8") as f:
             json.dump({"pid": os.getpid(), "namespace": lab.net.name, "rundir": lab.rundir,
                        "hosts": {h.name: h.mgmt for h in lab.hosts}}, f)
         print(f"lab: ready; namespace {lab.net.name}, consoles in {lab.rundir}", flush=True)
@@ -128,7 +128,7 @@ def up(a):
 def current():
     """The lab that `up` keeps running."""
     try:
-        with open(CURRENT) as f:
+        with open(CURRENT, encoding="utf-8") as f:
             state = json.load(f)
     except OSError:
         raise LabError("no lab is up (lab.py up)") from None

@@ -137,7 +137,7 @@ class Machine:
     def qemu_says(self):
         """What QEMU itself printed (start-up errors)."""
         try:
-            with open(os.path.join(self.rundir, f"{self.name}.qemu"), errors="replace") as f:
+            with open(os.path.join(self.rundir, f"{self.name}.qemu"), encoding="utf-8", errors="replace") as f:
                 return f.read().strip()
         except OSError:
             return ""

@@ -5,7 +5,8 @@
  *
  * Invariant: words 0, 1, 2, ... go out, --words of them each interval as long
  * as fewer than 64 Ki are on their way, and the same words must come back in
- * the same order on the same connection.  It never connects twice.
+ * the same order on the same connection.  Connecting is tried for 15 s (the
+ * guest may still be starting); once there, it never connects again.
  *
  * Ends after N seconds or by SIGINT or SIGTERM: sending stops, the echo of all
  * words sent is waited for (up to 30 s), one line of JSON is printed.  Exit
@@ -31,6 +32,7 @@
 #define BATCH_MAX	1024u
 #define FLIGHT_MAX	65536u
 #define DRAIN_NS	30000000000u
+#define CONNECT_NS	15000000000u
 
 struct stream {
 	int fd;
@@ -133,19 +135,36 @@ static void answer(int fd, const struct stream *s)
 	ask_answer(fd, &from, "%s", text);
 }
 
+/* A connection, or -1 with errno. */
+static int stream_connect(const struct sockaddr_in *addr)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int why;
+
+	if (fd < 0 || !connect(fd, (const struct sockaddr *)addr, sizeof(*addr)))
+		return fd;
+	why = errno;
+	close(fd);
+	errno = why;
+	return -1;
+}
+
 static int stream_open(const char *host, unsigned long port)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + CONNECT_NS;
+	int one = 1, fd;
 
-	if (inet_pton(AF_INET, host, &addr.sin_addr) != 1 || fd < 0) {
+	if (inet_pton(AF_INET, host, &addr.sin_addr) != 1) {
 		fprintf(stderr, "tcpclient: '%s' is no IPv4 address\n", host);
 		return -1;
 	}
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		fprintf(stderr, "tcpclient: %s port %lu: %s\n", host, port, strerror(errno));
-		close(fd);
-		return -1;
+	while ((fd = stream_connect(&addr)) < 0) {
+		if (ended || clock_ns(CLOCK_MONOTONIC) > end_ns) {
+			fprintf(stderr, "tcpclient: %s port %lu: %s\n", host, port, strerror(errno));
+			return -1;
+		}
+		usleep(50000);
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	fcntl(fd, F_SETFL, O_NONBLOCK);
