@@ -21,3 +21,8 @@ UNIT_TESTS += test_stream
 test_stream_SRCS := tests/unit/test_stream.c tests/unit/test_stream_util.c \
 	$(VERIFY_SRCS) $(STREAM_SRCS)
 test_stream_LIBS := $(STREAM_LIBS)
+
+UNIT_TESTS += test_stream_golden
+test_stream_golden_SRCS := tests/unit/test_stream_golden.c tests/unit/test_stream_util.c \
+	$(VERIFY_SRCS) $(STREAM_SRCS)
+test_stream_golden_LIBS := $(STREAM_LIBS)
