@@ -142,6 +142,7 @@ static struct ledger two_sides(void)
 	ledger_add(&dst, "receive", 51000000, 51852000);
 	ledger_add(&dst, "pin", 51852000, 51870000);
 	ledger_begin(&dst, "arp", 51871000);
+	dst.lost = 3;
 	ledger_mark_run(&dst, 51871000);
 	ledger_merge(&src, &dst, 50000000, 300);
 	return src;
@@ -160,6 +161,7 @@ static void merge_moves_the_other_clock(void **state)
 	assert_int_equal(l.phases[3].side, LEDGER_DESTINATION);
 	assert_false(l.phases[4].open);
 	assert_int_equal(l.uncertainty_us, 300);
+	assert_int_equal(l.lost, 3);
 }
 
 static void merge_survives_absurd_clocks(void **state)
@@ -188,6 +190,8 @@ static void table_is_for_people(void **state)
 	assert_non_null(final);
 	assert_non_null(pin);
 	assert_true(precopy < final && final < pin);
+	/* merged later, began earlier than the final set */
+	assert_true(strstr(text, "  receive") < final);
 	assert_non_null(strstr(text, "destination      852.000        18000\n"));
 	assert_non_null(strstr(text, "* downtime 71.000 ms (two clocks, +/- 300 us)\n"));
 	free(text);

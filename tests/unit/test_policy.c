@@ -183,6 +183,18 @@ static void forecast_plays_to_the_end(void **state)
 	assert_in_range(f.verdict.downtime_us, 1200000, 1300000);
 }
 
+/* A dirty rate above the copying rate cannot make the set larger than it is. */
+static void next_set_is_bounded_by_what_was_written(void **state)
+{
+	struct policy_round r[] = { quick_round(60000, 10000) };
+	struct policy_verdict v;
+
+	r[0].dirty_pages_per_s = 1000000;
+	v = decide(wish(5000, 30, false), r, 1);
+	assert_int_equal(v.action, POLICY_STOP_AND_COPY);
+	assert_int_equal(v.next_downtime_us, v.downtime_us);
+}
+
 static void forecast_knows_the_bandwidth(void **state)
 {
 	struct policy_round r[] = { quick_round(60000, 24000) };
@@ -448,6 +460,7 @@ int main(void)
 		cmocka_unit_test(unreachable_limit_gives_up_at_once),
 		cmocka_unit_test(final_set_is_judged_again),
 		cmocka_unit_test(forecast_plays_to_the_end),
+		cmocka_unit_test(next_set_is_bounded_by_what_was_written),
 		cmocka_unit_test(forecast_knows_the_bandwidth),
 		cmocka_unit_test(prediction_agrees_with_twin),
 		cmocka_unit_test(wild_numbers_keep_the_rules),

@@ -81,6 +81,18 @@ static void polling_gains_and_loses_nothing(void **state)
 	assert_in_range(rl.tokens, 65535, 65536);
 }
 
+/* At 3 bytes a second a byte takes 333334 us; a look in between changes nothing. */
+static void carried_fraction_counts_in_the_wait(void **state)
+{
+	struct ratelimit rl;
+
+	ratelimit_init(&rl, 3, 0);
+	assert_int_equal(ratelimit_take(&rl, rl.burst_bytes + 1, 0), 333334);
+	assert_int_equal(ratelimit_wait(&rl, 333000), 334);
+	assert_int_equal(ratelimit_wait(&rl, 333333), 1);
+	assert_int_equal(ratelimit_wait(&rl, 333334), 0);
+}
+
 static void twin_agrees(void **state)
 {
 	srand(4);
@@ -134,6 +146,7 @@ int main(void)
 		cmocka_unit_test(burst_passes_then_the_rate_holds),
 		cmocka_unit_test(obedient_sender_gets_the_rate),
 		cmocka_unit_test(polling_gains_and_loses_nothing),
+		cmocka_unit_test(carried_fraction_counts_in_the_wait),
 		cmocka_unit_test(twin_agrees),
 		cmocka_unit_test(hostile_numbers_saturate),
 	};
