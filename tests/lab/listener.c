@@ -4,7 +4,7 @@
  *
  * Invariant: a gap is the time between two datagrams of the beacon as the
  * kernel stamped them on arrival here, outside all hosts and whatever their
- * clocks say; one that began before "reset" does not count.
+ * clocks say; of one that began before "reset" only the part after it counts.
  *
  * Ends by itself after N seconds, or by SIGINT or SIGTERM, and then prints one
  * line of JSON.  A datagram "status" to its port is answered with the same
@@ -76,11 +76,11 @@ static void advance(uint64_t seq)
 
 static void count_sequence(uint32_t run, uint64_t seq)
 {
-	if (!f.received || run != f.run) {
+	if (!f.runs || run != f.run) {
 		/* A new start of the beacon: what was lost before stays counted. */
+		f.first_seq = f.runs ? seq - (f.highest_seq - f.first_seq + 1) : seq;
 		f.runs++;
 		f.run = run;
-		f.first_seq = seq - (f.highest_seq - f.first_seq + 1) * (f.received != 0);
 		f.highest_seq = seq;
 		memset(f.seen, 0, sizeof(f.seen));
 	} else if (seq > f.highest_seq) {
@@ -120,7 +120,7 @@ static void count_clocks(uint32_t run, uint64_t seq, uint64_t mono_ns, uint64_t 
 	if (!f.received)
 		f.offset_first_ns = offset;
 	f.offset_last_ns = offset;
-	if (!f.received || run != f.run || seq != f.last_seq + 1)
+	if (!f.runs || run != f.run || seq != f.last_seq + 1)
 		return;
 	if (real_ns < f.last_real_ns)
 		f.real_back++;
@@ -150,7 +150,7 @@ static double tick_quantile_ms(double part)
 
 static int report(char *text, size_t len)
 {
-	uint64_t span = f.received ? f.highest_seq - f.first_seq + 1 : 0;
+	uint64_t span = f.runs ? f.highest_seq - f.first_seq + 1 : 0;
 	uint64_t now = clock_ns(CLOCK_REALTIME);
 
 	return snprintf(text, len, "{\"seconds\":%.3f,\"received\":%" PRIu64 ",\"lost\":%" PRIu64
@@ -172,10 +172,25 @@ static int report(char *text, size_t len)
 			(double)f.offset_last_ns / 1e6, f.foreign);
 }
 
+/* A stream that flowed goes on: losses count from here, and a gap begins here. */
 static void figures_reset(void)
 {
+	static struct figures old;
+
+	old = f;
 	memset(&f, 0, sizeof(f));
 	f.started_ns = clock_ns(CLOCK_REALTIME);
+	if (!old.runs)
+		return;
+	f.runs = 1;
+	f.run = old.run;
+	f.highest_seq = old.highest_seq;
+	f.first_seq = old.highest_seq + 1;
+	f.last_seq = old.last_seq;
+	f.last_mono_ns = old.last_mono_ns;
+	f.last_real_ns = old.last_real_ns;
+	f.last_arrival_ns = f.started_ns;
+	memcpy(f.seen, old.seen, sizeof(f.seen));
 }
 
 static void take_beacon(const struct beacon_packet *p, uint64_t arrival_ns)

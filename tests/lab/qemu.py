@@ -137,8 +137,8 @@ class Machine:
     def qemu_says(self):
         """What QEMU itself printed (start-up errors)."""
         try:
-            with open(os.path.join(self.rundir, f"{self.name}.qemu"), encoding="utf-8", errors="replace") as f:
-                return f.read().strip()
+            with open(os.path.join(self.rundir, f"{self.name}.qemu"), "rb") as f:
+                return f.read().decode("utf-8", "replace").strip()
         except OSError:
             return ""
 
