@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/* See describe.h. */
+#include "checkpoint/describe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "checkpoint/save.h"
+
+#define WRITER_NAME "godwit"
+#define WRITER_VERSION "0.1"
+
+static void fill_info(struct describe *d, Stream__Mode mode)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (gethostname(d->host, sizeof(d->host) - 1))
+		snprintf(d->host, sizeof(d->host), "unknown");
+	stream__stream_info__init(&d->info);
+	d->info.writer = (char *)WRITER_NAME;
+	d->info.writer_version = (char *)WRITER_VERSION;
+	d->info.host = d->host;
+	d->info.has_time_ns = d->info.has_mode = 1;
+	d->info.time_ns = (uint64_t)now.tv_sec * 1000000000ull + now.tv_nsec;
+	d->info.mode = mode;
+}
+
+int describe_make(struct describe *d, const struct domain_config *cfg,
+		  const struct godwit_domain_facts *facts, Stream__Mode mode)
+{
+	json_t *json = config_to_json(cfg);
+	Stream__DomainInfo *m = &d->domain;
+
+	memset(d, 0, sizeof(*d));
+	d->config_json = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	if (!d->config_json)
+		return -ENOMEM;
+	fill_info(d, mode);
+	snprintf(d->name, sizeof(d->name), "%s", cfg->name);
+	memcpy(d->uuid, cfg->uuid, sizeof(d->uuid));
+	stream__domain_info__init(m);
+	m->name = d->name;
+	m->has_uuid = m->has_vcpus = m->has_pfn_limit = m->has_tot_pages = 1;
+	m->has_max_mem_kb = m->has_target_mem_kb = m->has_tsc_khz = m->has_domid = 1;
+	m->uuid.data = d->uuid;
+	m->uuid.len = sizeof(d->uuid);
+	m->vcpus = facts->nr_vcpus;
+	m->pfn_limit = save_pfn_limit(facts);
+	m->tot_pages = facts->tot_pages;
+	m->max_mem_kb = (uint64_t)cfg->maxmem_mb * 1024;
+	m->target_mem_kb = (uint64_t)cfg->memory_mb * 1024;
+	m->config_json = d->config_json;
+	m->tsc_khz = facts->tsc_khz;
+	m->domid = facts->domid;
+	return 0;
+}
+
+void describe_release(struct describe *d)
+{
+	free(d->config_json);
+	d->config_json = NULL;
+}
+
+int describe_read(const Stream__DomainInfo *m, struct domain_config *cfg, char why[200])
+{
+	struct config_error err = { "" };
+
+	if (!m->config_json) {
+		snprintf(why, 200, "the stream has no configuration of the domain");
+		return -EBADMSG;
+	}
+	if (config_from_json_text(cfg, m->config_json, strlen(m->config_json), &err)) {
+		snprintf(why, 200, "configuration in the stream: %.150s", err.text);
+		return -EBADMSG;
+	}
+	if (memcmp(cfg->uuid, m->uuid.data, 16) || strcmp(cfg->name, m->name) ||
+	    cfg->vcpus != m->vcpus) {
+		snprintf(why, 200, "the stream's configuration contradicts its domain record");
+		return -EBADMSG;
+	}
+	return 0;
+}
