@@ -282,7 +282,7 @@ static int take_string(struct parse *ps, const char *key, const struct value *v,
  * Names become xenstore values, file names and words of log lines, so keep to
  * what is safe in all three.
  */
-static bool name_valid(const char *name)
+bool config_name_valid(const char *name)
 {
 	size_t len = strlen(name), i;
 
@@ -312,7 +312,7 @@ static int key_name(struct parse *ps, const char *key, const struct value *v)
 
 	if (ret)
 		return ret;
-	if (!name_valid(v->strings[0]))
+	if (!config_name_valid(v->strings[0]))
 		return complain_at(&ps->s, "name \"%.40s\": 1..%u letters, digits, . _ - + :",
 				   v->strings[0], CONFIG_MAX_NAME);
 	strcpy(ps->cfg->name, v->strings[0]);
@@ -858,7 +858,7 @@ static int check(const struct domain_config *cfg, struct config_error *err)
 {
 	size_t i;
 
-	if (!name_valid(cfg->name))
+	if (!config_name_valid(cfg->name))
 		return complain(err, -EINVAL, "the configuration has no (valid) name");
 	if (cfg->memory_mb < CONFIG_MIN_MEMORY_MB || cfg->memory_mb > CONFIG_MAX_MEMORY_MB)
 		return complain(err, -EINVAL, "memory %u MB is outside %u..%u", cfg->memory_mb,

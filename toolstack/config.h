@@ -145,6 +145,9 @@ int config_vdev_number(const char *vdev, unsigned int *number);
 /** config_copy() - a deep copy; @dst need not be initialised.  0 or -ENOMEM. */
 int config_copy(struct domain_config *dst, const struct domain_config *src);
 
+/** config_name_valid() - may a domain be called so?  1..64 letters, digits, . _ - + : */
+bool config_name_valid(const char *name);
+
 /** config_action_name() - "destroy", "restart", "preserve". */
 const char *config_action_name(enum config_action action);
 

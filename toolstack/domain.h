@@ -187,6 +187,13 @@ int domain_wait_shutdown(struct toolstack *ts, domid_t domid, int timeout_ms,
 			 unsigned int *reason);
 
 /**
+ * domain_wait_gone() - wait until the hypervisor knows the id no more.
+ *
+ * Return: 0, -ETIMEDOUT.  Logs nothing.
+ */
+int domain_wait_gone(struct toolstack *ts, domid_t domid, unsigned int timeout_ms);
+
+/**
  * domain_config_load() - configuration a running domain was made with.
  * @ts:  TOOLSTACK_HCALL (the uuid is compared, so a stale file is not used)
  * @cfg: filled; config_release() it in any case
@@ -194,5 +201,35 @@ int domain_wait_shutdown(struct toolstack *ts, domid_t domid, int timeout_ms,
  * Return: 0, -ENOENT if this domain was not made by our tools.
  */
 int domain_config_load(struct toolstack *ts, domid_t domid, struct domain_config *cfg);
+
+/**
+ * domain_create() - all steps from domain_create_empty() to domain_unpause().
+ * @ts:     TOOLSTACK_ALL
+ * @cfg:    finalised
+ * @paused: leave the last step out
+ * @domid:  gets the id
+ *
+ * On failure nothing is left.
+ */
+int domain_create(struct toolstack *ts, const struct domain_config *cfg, bool paused,
+		  domid_t *domid);
+
+/**
+ * domain_monitor_spawn() - start a process that acts when the domain ends.
+ *
+ * It runs `godwit monitor ID` in a session of its own: on poweroff, reboot and
+ * crash it does what the domain's configuration says, it leaves a suspended
+ * domain alone, and it ends when the domain is destroyed by others (which
+ * includes having moved away).  Call it for each domain that begins to run here.
+ * Return: 0, -errno (logged); the domain runs in any case.
+ */
+int domain_monitor_spawn(domid_t domid);
+
+/**
+ * domain_monitor_run() - the body of that process.
+ *
+ * Return: 0 when the domain is gone for good, -errno.
+ */
+int domain_monitor_run(struct toolstack *ts, domid_t domid);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <xenforeignmemory.h>
 
+#include "toolstack/lib/quiet.h"
+
 struct fmap {
 	xenforeignmemory_handle *fmem;
 };
@@ -17,7 +19,7 @@ int fmap_open(struct fmap **out)
 
 	if (!f)
 		return -ENOMEM;
-	f->fmem = xenforeignmemory_open(NULL, 0);
+	f->fmem = xenforeignmemory_open(&quiet_logger, 0);
 	if (!f->fmem) {
 		err = errno;
 		free(f);

@@ -17,6 +17,8 @@
 #include <xen/version.h>
 #include <xencall.h>
 
+#include "toolstack/lib/quiet.h"
+
 #define PAGE_BYTES 4096u
 #define POPULATE_CHUNK 4096u
 #define CONSOLE_READ_MAX (1u << 20)
@@ -39,7 +41,7 @@ int hcall_open(struct hcall **out)
 
 	if (!h)
 		return -ENOMEM;
-	h->xcall = xencall_open(NULL, 0);
+	h->xcall = xencall_open(&quiet_logger, 0);
 	if (!h->xcall) {
 		err = errno;
 		free(h);
