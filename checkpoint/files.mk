@@ -26,3 +26,8 @@ UNIT_TESTS += test_stream_golden
 test_stream_golden_SRCS := tests/unit/test_stream_golden.c tests/unit/test_stream_util.c \
 	$(VERIFY_SRCS) $(STREAM_SRCS)
 test_stream_golden_LIBS := $(STREAM_LIBS)
+
+FUZZERS += fuzz_stream
+fuzz_stream_SRCS := tests/fuzz/fuzz_stream.c tests/unit/test_stream_util.c \
+	$(VERIFY_SRCS) $(STREAM_SRCS)
+fuzz_stream_LIBS := $(STREAM_LIBS)

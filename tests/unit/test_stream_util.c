@@ -28,7 +28,10 @@ void sample_page(uint8_t *page, uint64_t pfn, unsigned int round)
 	/* Every twelfth page is noise, which LZ4 cannot shrink. */
 	for (i = 0; i < PAGE; i++) {
 		x = x * 1664525u + 1013904223u;
-		page[i] = pfn % 12 == 0 && !no_noise ? (uint8_t)(x >> 24) : (uint8_t)(i / 64 + pfn + round);
+		if (pfn % 12 == 0 && !no_noise)
+			page[i] = (uint8_t)(x >> 24);
+		else
+			page[i] = (uint8_t)(i / 64 + pfn + round);
 	}
 }
 
@@ -375,4 +378,45 @@ void raw_fix_checks(uint8_t *data, size_t len)
 		if (pos > len)
 			return;
 	}
+}
+
+/* Add what a PAGES payload says about itself. */
+static void count_batch(Stream__End *end, const uint8_t *payload, uint64_t len)
+{
+	uint32_t counts[2] = { 0 };
+
+	if (len >= 8)
+		memcpy(counts, payload, 8);
+	end->pages += counts[0];
+	end->data_pages += counts[1];
+}
+
+void raw_set_end(struct stream_mem *m)
+{
+	Stream__End end = STREAM__END__INIT;
+	uint8_t *heads = malloc(m->len + 1);
+	size_t pos = 32, n = 32;
+
+	need(heads && m->len >= 32);
+	memcpy(heads, m->data, 32);
+	while (m->len - pos >= 32) {
+		uint64_t len = get64(m->data + pos + 8), padded = len + (8 - len % 8) % 8;
+		uint32_t type = (uint32_t)get64(m->data + pos);
+
+		if (type == STREAM_END || len > m->len || padded > m->len - pos - 32)
+			break;
+		if (type == STREAM_PAGES)
+			count_batch(&end, m->data + pos + 32, len);
+		memcpy(heads + n, m->data + pos, 32);
+		n += 32;
+		pos += 32 + padded;
+		end.records++;
+	}
+	end.has_records = end.has_pages = end.has_data_pages = end.has_bytes = 1;
+	end.has_stream_hash = 1;
+	end.bytes = pos;
+	end.stream_hash = raw_hash(heads, n);
+	free(heads);
+	m->len = pos;
+	raw_msg(m, STREAM_END, (uint32_t)end.records, &end.base);
 }

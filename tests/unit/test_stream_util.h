@@ -68,6 +68,13 @@ void raw_record(struct stream_mem *m, uint32_t type, uint32_t flags, uint32_t nu
 void raw_msg(struct stream_mem *m, uint32_t type, uint32_t number, const ProtobufCMessage *msg);
 
 /**
+ * raw_set_end() - cut the stream at its END record, or at its last whole record,
+ * and append an END with totals and stream hash that are right, computed from
+ * the octets alone.
+ */
+void raw_set_end(struct stream_mem *m);
+
+/**
  * raw_fix_checks() - walk the records of @data and make numbers and checks
  * right again after a change; stops where the framing makes no sense.
  */
