@@ -46,3 +46,5 @@ $(B)/godwit: $(HV_OBJS) $(B)/hv/link.lds
 		--no-warn-rwx-segments --build-id=none -T $(B)/hv/link.lds -o $@ $(HV_OBJS)
 
 hypervisor: $(B)/godwit
+
+include hypervisor/tests_sched.mk

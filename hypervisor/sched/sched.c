@@ -423,22 +423,27 @@ static void schedule(void)
 		context_switch(prev, next);
 }
 
-void sched_switched_out(struct vcpu *prev)
+void sched_leaving(struct vcpu *prev)
 {
 	/* A guest that waits for a lock wants to know that its holder lost the CPU. */
 	if (!prev->is_idle && prev->kernel_mode &&
 	    ACCESS_ONCE(prev->sched.runstate.state) == RUNSTATE_runnable)
 		runstate_area_update(prev);
-	/* Release: who sees it false sees the saved registers (vcpu_sync(), queue_first()). */
+}
+
+void sched_switched_out(struct vcpu *prev)
+{
+	/* Release: who sees it false sees the saved registers (vcpu_sync(), queue_first()), and
+	 * may free prev, which is therefore not looked at any more. */
 	atomic_store(&prev->sched.running, false);
 	smp_mb();
-	/* An idle CPU that came for it meanwhile had to leave it. */
-	if (ACCESS_ONCE(prev->sched.queued)) {
-		spin_lock(&rq.lock);
-		if (prev->sched.queued)
-			send_idle_cpu(prev);
-		spin_unlock(&rq.lock);
-	}
+	/* An idle CPU that came for prev meanwhile had to leave it in the queue. */
+	if (!ACCESS_ONCE(rq.first) || !ACCESS_ONCE(rq.idle_mask))
+		return;
+	spin_lock(&rq.lock);
+	if (rq.first)
+		send_idle_cpu(rq.first);
+	spin_unlock(&rq.lock);
 }
 
 void sched_switched_in(struct vcpu *next)
@@ -725,6 +730,8 @@ void sched_init(void)
 	warp_limit_ns = option_ns("sched_warp_limit_us", 2000, 100000);
 	warp_renew_ns = option_ns("sched_warp_renew_us", 10000, 1000000);
 	wake_credit_ns = option_ns("sched_wake_credit_us", 1000, 20000);
+	rq.first = NULL;
+	rq.idle_mask = 0;	/* a CPU enters with sched_init_cpu() */
 	softirq_register(SOFTIRQ_SCHEDULE, schedule);
 }
 

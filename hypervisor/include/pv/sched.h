@@ -8,8 +8,10 @@
  *
  *	softirq_run() -> schedule handler -> context_switch(prev, next)		(x86/context.c)
  *		save prev's registers from guest_regs into prev
- *		sched_switched_out(prev)	prev's page tables are still loaded, current == prev
+ *		sched_leaving(prev)		prev's page tables are still loaded, current == prev
  *		load next, current = next
+ *		sched_switched_out(prev)	nothing of prev is loaded any more: it may be
+ *						destroyed, or run elsewhere, from here on
  *		sched_switched_in(next)		next's page tables are loaded
  *		reset the stack; next is idle: idle_loop(); else the return-to-guest path,
  *		which runs softirqs again
@@ -132,7 +134,9 @@ void sched_update_areas(struct vcpu *v);
 
 /** context_switch() - leave @prev (current), enter @next on this CPU; does not return. */
 __noreturn void context_switch(struct vcpu *prev, struct vcpu *next);
-/** sched_switched_out() - @prev's registers are saved, its tables and current not yet replaced. */
+/** sched_leaving() - @prev's registers are saved, its tables and current not yet replaced. */
+void sched_leaving(struct vcpu *prev);
+/** sched_switched_out() - nothing of @prev is loaded here any more. */
 void sched_switched_out(struct vcpu *prev);
 /** sched_switched_in() - current is @next, its tables are loaded, it is about to run. */
 void sched_switched_in(struct vcpu *next);

@@ -59,8 +59,10 @@ void context_switch(struct vcpu *prev, struct vcpu *next)
 	struct sim_vcpu *s = (struct sim_vcpu *)next;
 
 	BUG_ON(current != prev || prev == next);
-	sched_switched_out(prev);
+	if (!prev->is_idle)
+		sched_leaving(prev);
 	current = next;
+	sched_switched_out(prev);
 	sched_switched_in(next);
 	if (!next->is_idle && s->woken) {
 		s_time_t late = sim_now - s->due;
@@ -202,17 +204,12 @@ int vcpu_register_info(struct vcpu *v, mfn_t mfn, uint32_t offset)
 
 void sim_start(unsigned int ncpus, s_time_t start)
 {
-	static bool once;
-
 	sim_now = start;
 	sim_virqs = sim_kicks = sim_dirty_marks = 0;
 	sim_shutdown_reason = -1;
 	nr_cpus = ncpus;
-	if (!once) {
-		timer_subsys_init();
-		sched_init();
-		once = true;
-	}
+	timer_subsys_init();
+	sched_init();
 	for (fake_cpu = 0; fake_cpu < ncpus; fake_cpu++) {
 		fake_cpu_info[fake_cpu].cpu = fake_cpu;
 		percpu[fake_cpu].softirq_pending = 0;
@@ -225,10 +222,10 @@ void sim_start(unsigned int ncpus, s_time_t start)
 
 void sim_stop(void)
 {
-	for (unsigned int i = 0; i < nr_sims; i++) {
-		/* destroyed from a CPU it does not run on, as a domain's end always is */
+	for (unsigned int i = 0; i < nr_sims; i++)
 		vcpu_set_pause(&sims[i]->v, PAUSE_SHUTDOWN);
-		sim_settle();
+	sim_settle();
+	for (unsigned int i = 0; i < nr_sims; i++) {
 		sched_vcpu_destroy(&sims[i]->v);
 		free(sims[i]);
 	}
@@ -289,7 +286,13 @@ void sim_up(struct sim_vcpu *s)
 
 struct vcpu *sim_on_cpu(unsigned int cpu)
 {
-	return fake_cpu_info[cpu].current;
+	unsigned int caller = fake_cpu;
+	struct vcpu *v;
+
+	fake_cpu = cpu;
+	v = current;
+	fake_cpu = caller;
+	return v;
 }
 
 static void check_invariants(void)
@@ -339,7 +342,8 @@ static s_time_t next_event(s_time_t until)
 	for (unsigned int cpu = 0; cpu < nr_cpus; cpu++) {
 		struct sim_vcpu *s = (struct sim_vcpu *)sim_on_cpu(cpu);
 
-		until = min(until, max(deadlines[cpu], sim_now));
+		if (deadlines[cpu] < until)
+			until = max(deadlines[cpu], sim_now);
 		if (!s->v.is_idle && s->done)
 			until = min(until, sim_now + s->left_ns);
 	}
