@@ -152,7 +152,7 @@ void heap_free(struct frame *f, unsigned int order)
 uint64_t heap_free_frames(void) { return ACCESS_ONCE(nr_free); }
 
 /* Boot: [start, end) as the largest aligned blocks. */
-static void __init heap_add_range(mfn_t start, mfn_t end)
+void __init heap_add_range(mfn_t start, mfn_t end)
 {
 	uint64_t m = start.mfn;
 

@@ -110,10 +110,16 @@ int domain_create(uint16_t domid_or_any, const struct xen_domctl_createdomain *c
 int domain_create_vcpus(struct domain *d, unsigned int n);
 /** domain_shutdown() - all vCPUs stop, VIRQ_DOM_EXC; domain 0: the machine stops. */
 void domain_shutdown(struct domain *d, unsigned int reason);
+/** domain_resume() - undo domain_shutdown(); a cancelled suspend returns 1 to the guest. */
+void domain_resume(struct domain *d);
 /** domain_crash() - the guest broke a rule: first reason is logged, SHUTDOWN_crash. */
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
 /** domain_destroy() - relinquish everything; -EAGAIN style restarts inside domctl. */
 int domain_destroy(struct domain *d);
+/** domain_pause_by_tool()/domain_unpause_by_tool() - XEN_DOMCTL_pausedomain and its inverse: a
+ *  state, not a count.  -EINVAL when it is in that state already. */
+int domain_pause_by_tool(struct domain *d);
+int domain_unpause_by_tool(struct domain *d);
 static inline bool is_privileged(const struct domain *d) { return d->privileged; }
 /** vcpu_info_page dirtying: tell log-dirty that v->info was written. */
 void vcpu_info_dirty(struct vcpu *v);

@@ -51,6 +51,8 @@ static inline void *frame_to_virt(const struct frame *f) { return mfn_to_virt(fr
 
 /* --- heap (mm/alloc.c) --- */
 void heap_init(void);
+/** heap_add_range() - boot: frames [start, end) of the hypervisor become free memory. */
+void heap_add_range(mfn_t start, mfn_t end);
 /** heap_alloc() - 2^@order contiguous, zeroed, naturally aligned frames of the hypervisor,
  *  below @limit_maddr bytes (0: anywhere).  NULL when there are none. */
 struct frame *heap_alloc(unsigned int order, uint64_t limit_maddr);
@@ -118,6 +120,8 @@ bool guest_range_ok(uint64_t gva, size_t n);
 /* --- log-dirty hook (mm/logdirty.c): every write to guest memory that does not go through
  * the guest's own hardware translation must be told; cheap when log-dirty is off. --- */
 void logdirty_mark_mfn(mfn_t m);
+/** logdirty_disable() - back to direct paging; nothing when it is off.  The domain is paused. */
+void logdirty_disable(struct domain *d);
 /** logdirty_frame_gone() - @m leaves @d; its pfn has no frame any more. */
 void logdirty_frame_gone(struct domain *d, mfn_t m);
 /** logdirty_m2p_changed() - before @m of @d gets the new pfn @p in M2P. */
