@@ -39,6 +39,9 @@ void __init e820_add(uint64_t addr, uint64_t size, uint32_t type)
 		pr_warn("memory map: more than %u regions, the rest is ignored", E820_MAX);
 		return;
 	}
+	/* loaders have types of their own beyond ACPI's; none of them is for use */
+	if (type < E820_RAM || type > E820_UNUSABLE)
+		type = E820_RESERVED;
 	raw[nr_raw++] = (struct e820_entry){ .addr = addr, .size = size, .type = type };
 }
 
