@@ -31,3 +31,8 @@ FUZZERS += fuzz_stream
 fuzz_stream_SRCS := tests/fuzz/fuzz_stream.c tests/unit/test_stream_util.c \
 	$(VERIFY_SRCS) $(STREAM_SRCS)
 fuzz_stream_LIBS := $(STREAM_LIBS)
+
+UNIT_TESTS += test_stream_cmd
+test_stream_cmd_SRCS := tests/unit/test_stream_cmd.c checkpoint/cmd.c checkpoint/cmd_verify.c \
+	checkpoint/cmd_info.c $(VERIFY_SRCS) $(STREAM_SRCS)
+test_stream_cmd_LIBS := $(STREAM_LIBS)
