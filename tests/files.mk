@@ -13,7 +13,9 @@ churn_SRCS := tests/guestprog/churn.c tests/guestprog/common.c
 LAB := $(B)/lab
 MKIMAGE := tests/lab/mkimage.sh
 
-.PHONY: image lab-bringup
+.PHONY: image lab-bringup lab-tools
+# What tests/lab/selftest.py needs: no image, no root file system.
+lab-tools: $(LAB)/agent $(LAB)/listener $(LAB)/tcpclient guest-progs
 lab-bringup: $(LAB)/vmlinuz $(LAB)/bringup.cpio.gz $(LAB)/xen $(LAB)/System.map
 
 $(LAB)/vmlinuz:
