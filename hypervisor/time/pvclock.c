@@ -33,7 +33,7 @@ static struct spinlock wallclock_lock;
 static struct vcpu_time_info time_info_now(void)
 {
 	/* Under TCG all TSCs come from one clock; elsewhere invariance is the CPU's word for it
-	 * (SDM 3B 18.17.1), and x86/tsc.c has compared them. */
+	 * (SDM 3B 18.17.1).  TSCs out of step would upset now_ns() before any guest's clock. */
 	bool in_step = cpu_features.tcg || cpu_features.invariant_tsc;
 
 	return (struct vcpu_time_info){
