@@ -19,7 +19,7 @@
 
 #include "checkpoint/stream.h"
 
-#define FD_BUF_SIZE	(64u * 1024)
+#define FD_BUF_SIZE	((size_t)64 * 1024)
 
 /* Wait until the descriptor can go on; errors show in the next read or write. */
 static int fd_wait(const struct stream_fd *f, short events)

@@ -63,7 +63,7 @@ int page_parse(const uint8_t *payload, uint64_t len, uint64_t pfn_limit, struct 
 /** page_count() - add the entries and bytes of @v to @t. */
 void page_count(const struct page_view *v, struct stream_totals *t);
 
-#define PAGE_SCRATCH_BYTES	(64u * STREAM_PAGE_SIZE)	/* WIRE_BLOCK_PAGES_MAX */
+#define PAGE_SCRATCH_BYTES	((size_t)64 * STREAM_PAGE_SIZE)	/* WIRE_BLOCK_PAGES_MAX */
 
 /**
  * page_unpack() - entries and page bytes of a parsed payload.

@@ -133,7 +133,7 @@ static int read_header(struct stream_reader *r)
 
 	if (ret)
 		return ret;
-	if (memcmp(h.magic, WIRE_MAGIC, sizeof(h.magic)))
+	if (memcmp(h.magic, WIRE_MAGIC, sizeof(h.magic)) != 0)
 		return fail(r, -EPROTONOSUPPORT, "not a Godwit stream (wrong magic)");
 	if (h.order != WIRE_ORDER)
 		return fail(r, -EPROTONOSUPPORT, h.order == WIRE_ORDER_SWAPPED ?
@@ -205,7 +205,7 @@ static int read_payload(struct stream_reader *r)
 		return ret;
 	if (hash_bytes(r->payload, len) != r->head.check)
 		return fail(r, -EBADMSG, "checksum of the payload does not match");
-	if (pad && memcmp(r->payload + len, zeros, pad))
+	if (pad && memcmp(r->payload + len, zeros, pad) != 0)
 		return fail(r, -EBADMSG, "padding is not zero");
 	return 0;
 }

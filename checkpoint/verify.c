@@ -25,7 +25,7 @@
 #define RECORD_BOUND	(16u << 20)
 #define MESSAGE_BOUND	((1u << 20) - 1)
 #define PAGES_BOUND	(16u + 12u * 1024 + 1024 * PAGE)
-#define BLOCK_BOUND	(64 * PAGE)
+#define BLOCK_BOUND	((size_t)64 * PAGE)
 #define PFN_LIMIT_BOUND	(1ull << 28)
 #define CHUNK_PFNS	65536u
 
