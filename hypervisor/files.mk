@@ -48,3 +48,4 @@ $(B)/godwit: $(HV_OBJS) $(B)/hv/link.lds
 hypervisor: $(B)/godwit
 
 include hypervisor/tests_sched.mk
+include hypervisor/tests_event.mk

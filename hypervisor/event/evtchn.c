@@ -506,10 +506,12 @@ static long op_reset(uint64_t arg)
 
 static long op_unmask(struct domain *d, uint32_t port)
 {
+	const struct evtchn *ch;
 	bool ok;
 
 	spin_lock(&d->evtchn.lock);
-	ok = evtchn_from_port(&d->evtchn, port) != NULL;
+	ch = evtchn_from_port(&d->evtchn, port);
+	ok = ch && ch->state != ECS_FREE;
 	if (ok)
 		evtchn_unmask_port(d, port);
 	spin_unlock(&d->evtchn.lock);
