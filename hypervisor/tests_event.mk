@@ -14,7 +14,7 @@ $(B)/san/event/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(EVENT_TEST_CFLAGS) -c -o $@ $<
 
-UNIT_TESTS += test_evtchn test_pirq
+UNIT_TESTS += test_evtchn test_grant test_pirq
 $(B)/unit/test_evtchn: $(EVENT_TEST_OBJS) $(B)/san/event/tests/unit/test_evtchn.o
 $(B)/unit/test_grant: $(EVENT_TEST_OBJS) $(B)/san/event/tests/unit/test_grant.o
 $(B)/unit/test_pirq: $(EVENT_TEST_OBJS) $(B)/san/event/tests/unit/test_pirq.o
