@@ -1,2 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
+# Moving domains: save and restore engines, sessions, the daemon, the command.
 include migrate/common.mk
+
+# Domain to stream and back; needs a hypercall layer beside it (toolstack/lib/hcall.c).
+MOVE_SRCS := checkpoint/save.c checkpoint/restore.c checkpoint/describe.c \
+	migrate/ratelimit.c
+SESSION_SRCS := migrate/session.c migrate/journal.c migrate/wire.c migrate/cpu.c \
+	migrate/source.c migrate/target.c
+CONFIG_SRCS := toolstack/config.c toolstack/config_json.c toolstack/lib/uuid.c \
+	toolstack/lib/log.c toolstack/lib/io.c
+
+UNIT_TESTS += test_session_save
+test_session_save_SRCS := tests/unit/test_session_save.c tests/unit/fake/fake_hcall.c \
+	$(MOVE_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)
+test_session_save_LIBS := $(STREAM_LIBS) -ljansson -lpthread
