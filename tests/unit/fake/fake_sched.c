@@ -16,7 +16,7 @@
 #define NO_DEADLINE	INT64_MAX
 
 struct real_cpu_info fake_cpu_info[MAX_CPUS];
-unsigned int fake_cpu;
+__thread unsigned int fake_cpu;
 struct percpu percpu[MAX_CPUS];
 unsigned int nr_cpus;
 struct cpu_features cpu_features = { .tcg = true };

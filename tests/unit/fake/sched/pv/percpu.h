@@ -11,7 +11,7 @@
 #undef softirq_raise
 
 extern struct real_cpu_info fake_cpu_info[MAX_CPUS];
-extern unsigned int fake_cpu;
+extern __thread unsigned int fake_cpu;	/* a thread is a CPU in test_sched_smp.c */
 #define cpu_info() (&fake_cpu_info[fake_cpu])
 
 static inline void softirq_raise(unsigned int nr)
