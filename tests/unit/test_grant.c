@@ -244,6 +244,27 @@ static void test_batch_flushes_once(void **state)
 				 GTF_permit_access | GTF_reading | GTF_writing);
 }
 
+static void test_same_handle_twice(void **state)
+{
+	mfn_t m = give_frame(1);
+	struct gnttab_unmap_grant_ref op[3];
+	unsigned int i;
+	uint32_t h;
+
+	(void)state;
+	grant(1, 3, 0, m, 0);
+	run_on(0, 0);
+	assert_int_equal(map(1, 3, 0, 0, &h), GNTST_okay);
+	for (i = 0; i < 3; i++)
+		op[i] = (struct gnttab_unmap_grant_ref){ .host_addr = slot_addr(0), .handle = h };
+	assert_int_equal(do_grant_table_op(GNTTABOP_unmap_grant_ref, (uint64_t)op, 3), 0);
+	assert_int_equal(op[0].status, GNTST_okay);
+	assert_int_equal(op[1].status, GNTST_bad_handle);
+	assert_int_equal(op[2].status, GNTST_bad_handle);
+	assert_int_equal(frame_refs(m), 1);
+	assert_int_equal(map(1, 3, 0, 0, &h), GNTST_okay);
+}
+
 static void test_handles_bounded(void **state)
 {
 	mfn_t m = give_frame(1);
@@ -339,14 +360,14 @@ static void test_copy_batch(void **state)
 	for (i = 0; i < 40; i++)
 		op[i] = (struct gnttab_copy){
 			.source = { .u.gmfn = src.mfn, .domid = DOMID_SELF, .offset = (uint16_t)(i * 100) },
-			.dest = { .u.ref = i / 20 ? 5 : 5 + i / 10, .domid = (domid_t)(1 + i / 20),
+			.dest = { .u.ref = i < 10 ? 6 : 5, .domid = (domid_t)(1 + i / 20),
 				  .offset = (uint16_t)(i * 100) },
 			.len = 100, .flags = GNTCOPY_dest_gref };
 	run_on(0, 0);
 	assert_int_equal(do_grant_table_op(GNTTABOP_copy, (uint64_t)op, 40), 0);
 	for (i = 0; i < 40; i++) {
 		assert_int_equal(op[i].status, GNTST_okay);
-		assert_memory_equal((uint8_t *)mfn_to_virt(dst[i < 10 ? 0 : i < 20 ? 1 : 2]) + i * 100,
+		assert_memory_equal((uint8_t *)mfn_to_virt(dst[i < 10 ? 1 : i < 20 ? 0 : 2]) + i * 100,
 				    s + i * 100, 100);
 	}
 	for (i = 0; i < 3; i++) {
@@ -618,7 +639,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_map_unmap), T(test_refusals), T(test_hostile_granter), T(test_frame_fetched_once),
-		T(test_lost_entry), T(test_batch_flushes_once), T(test_handles_bounded), T(test_copy),
+		T(test_lost_entry), T(test_batch_flushes_once),
+		T(test_same_handle_twice), T(test_handles_bounded), T(test_copy),
 		T(test_copy_batch), T(test_tables), T(test_seed), T(test_granter_dies),
 		T(test_against_twin),
 	};
