@@ -49,3 +49,4 @@ hypervisor: $(B)/godwit
 
 include hypervisor/tests_sched.mk
 include hypervisor/tests_event.mk
+include hypervisor/tests_boot.mk

@@ -108,3 +108,15 @@ uint32_t console_ring_read(char *buf, uint32_t size, uint32_t *index, bool clear
 	spin_unlock(&log_lock);
 	return n;
 }
+
+uint32_t console_ring_oldest(void)
+{
+	return ACCESS_ONCE(ring_start);
+}
+
+void console_ring_clear(void)
+{
+	spin_lock(&log_lock);
+	ring_start = ring_end;
+	spin_unlock(&log_lock);
+}

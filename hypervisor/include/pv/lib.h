@@ -54,6 +54,9 @@ void log_panic_begin(void);
  *  @clear: forget what was read, and all before it.
  *  Returns the number of bytes copied.  Source: Xen public sysctl.h, XEN_SYSCTL_readconsole. */
 uint32_t console_ring_read(char *buf, uint32_t size, uint32_t *index, bool clear);
+/** console_ring_oldest() - the place of the oldest byte kept; console_ring_clear() forgets all. */
+uint32_t console_ring_oldest(void);
+void console_ring_clear(void);
 
 /** panic() - the last line of this hypervisor: message, registers, stack, then halt or reboot. */
 __noreturn void panic(const char *fmt, ...) __printf(1, 2);
