@@ -14,3 +14,9 @@ UNIT_TESTS += test_session_save
 test_session_save_SRCS := tests/unit/test_session_save.c tests/unit/fake/fake_hcall.c \
 	$(MOVE_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)
 test_session_save_LIBS := $(STREAM_LIBS) -ljansson -lpthread
+
+UNIT_TESTS += test_session_move
+test_session_move_SRCS := tests/unit/test_session_move.c tests/unit/fake/fake_hcall.c \
+	$(SESSION_SRCS) $(MOVE_SRCS) migrate/policy.c migrate/ledger.c migrate/progress.c \
+	$(CONFIG_SRCS) $(STREAM_SRCS)
+test_session_move_LIBS := $(STREAM_LIBS) -ljansson -lpthread -lm

@@ -485,6 +485,7 @@ static void finish_moved(struct source *s)
 		/* Suspended for good: only memory is lost until someone destroys it. */
 		fail(s, SOURCE_CAUSE_FAILED, ret, "moved, but the copy here could not be destroyed: %s",
 		     strerror(-ret));
+		journal_close(&s->journal, false);
 		return;
 	}
 	journal_close(&s->journal, true);
