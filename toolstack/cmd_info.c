@@ -72,10 +72,11 @@ static int host_info(struct toolstack *ts, bool json)
 		return ret;
 	}
 	snprintf(text, sizeof(text), "%u.%u%s", version >> 16, version & 0xffff, extra);
-	root = json_pack("{s:s, s:i, s:I, s:I, s:I}", "abi_version", text, "cpus",
+	root = json_pack("{s:s, s:i, s:I, s:I, s:I, s:I}", "abi_version", text, "cpus",
 			 (int)phys.nr_cpus, "cpu_khz", (json_int_t)phys.cpu_khz, "memory_mb",
 			 (json_int_t)(phys.total_pages / PAGES_PER_MB), "free_mb",
-			 (json_int_t)(phys.free_pages / PAGES_PER_MB));
+			 (json_int_t)(phys.free_pages / PAGES_PER_MB), "free_pages",
+			 (json_int_t)phys.free_pages);
 	/* Another hypervisor of the same ABI does not know the operation. */
 	if (!hcall_godwit_get_version(ts->hcall, &gv))
 		json_object_set_new(root, "godwit", json_string(gv.build));

@@ -800,8 +800,13 @@ static int join_cmdline(struct parse *ps, void (*warn)(void *arg, const char *li
 	int n = 0;
 
 	if (ps->cmdline) {
-		if ((ps->root || ps->extra) && warn)
-			warn(arg, "cmdline given: root and extra are ignored");
+		if ((ps->root || ps->extra) && warn) {
+			char text[120];
+
+			snprintf(text, sizeof(text), "%.40s: cmdline given, root and extra ignored",
+				 ps->s.source);
+			warn(arg, text);
+		}
 		line = strdup(ps->cmdline);
 	} else {
 		n = asprintf(&line, "%s%s%s%s", ps->root ? "root=" : "", ps->root ? ps->root : "",

@@ -31,3 +31,8 @@ godwit_SRCS := toolstack/main.c toolstack/commands.c toolstack/cmd_create.c \
 	toolstack/cmd_list.c toolstack/cmd_info.c toolstack/cmd_console.c \
 	toolstack/cmd_domain.c $(TOOLSTACK_DOMAIN_SRCS)
 godwit_LIBS := $(TOOLSTACK_DOMAIN_LIBS)
+
+UNIT_TESTS += test_config
+test_config_SRCS := tests/unit/test_config.c $(TOOLSTACK_CONFIG_SRCS) \
+	toolstack/lib/log.c toolstack/lib/io.c
+test_config_LIBS := -ljansson
