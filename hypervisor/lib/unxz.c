@@ -18,7 +18,7 @@
 #include <pv/lib.h>
 #include <pv/unxz.h>
 
-#define __always_inline	inline __attribute__((always_inline))
+#define always_inline	inline __attribute__((always_inline))
 
 /* --- CRC32 (IEEE 802.3, reflected), eight bytes a step --- */
 
@@ -115,7 +115,7 @@ struct rc {
 	bool overrun;
 };
 
-static __always_inline void rc_normalise(struct rc *rc)
+static always_inline void rc_normalise(struct rc *rc)
 {
 	if (rc->range >= 1u << 24)
 		return;
@@ -127,7 +127,7 @@ static __always_inline void rc_normalise(struct rc *rc)
 		rc->overrun = true;	/* zeros from here on; the chunk ends in an error */
 }
 
-static __always_inline unsigned int rc_bit(struct rc *rc, uint16_t *prob)
+static always_inline unsigned int rc_bit(struct rc *rc, uint16_t *prob)
 {
 	uint32_t p = *prob, bound;
 
@@ -145,7 +145,7 @@ static __always_inline unsigned int rc_bit(struct rc *rc, uint16_t *prob)
 }
 
 /* A tree of @bits levels, most significant bit first; probs[0] is not used. */
-static __always_inline unsigned int rc_tree(struct rc *rc, uint16_t *probs, unsigned int bits)
+static always_inline unsigned int rc_tree(struct rc *rc, uint16_t *probs, unsigned int bits)
 {
 	unsigned int node = 1;
 
@@ -155,7 +155,7 @@ static __always_inline unsigned int rc_tree(struct rc *rc, uint16_t *probs, unsi
 }
 
 /* The same, least significant bit first. */
-static __always_inline unsigned int rc_reverse_tree(struct rc *rc, uint16_t *probs,
+static always_inline unsigned int rc_reverse_tree(struct rc *rc, uint16_t *probs,
 						    unsigned int bits)
 {
 	unsigned int node = 1, val = 0;
@@ -170,7 +170,7 @@ static __always_inline unsigned int rc_reverse_tree(struct rc *rc, uint16_t *pro
 }
 
 /* Bits of even odds, without a probability. */
-static __always_inline uint32_t rc_direct(struct rc *rc, unsigned int bits)
+static always_inline uint32_t rc_direct(struct rc *rc, unsigned int bits)
 {
 	uint32_t val = 0;
 
@@ -236,7 +236,7 @@ static __init int lzma_set_props(struct lzma *l, unsigned int b)
 	return l->lc + l->lp > LC_LP_MAX ? -EBADMSG : 0;
 }
 
-static __always_inline unsigned int length(struct rc *rc, struct lengths *l, unsigned int pos)
+static always_inline unsigned int length(struct rc *rc, struct lengths *l, unsigned int pos)
 {
 	if (!rc_bit(rc, &l->beyond_low))
 		return MATCH_MIN + rc_tree(rc, l->low[pos], 3);
@@ -245,7 +245,7 @@ static __always_inline unsigned int length(struct rc *rc, struct lengths *l, uns
 	return MATCH_MIN + 16 + rc_tree(rc, l->high, 8);
 }
 
-static __always_inline uint32_t distance(struct rc *rc, struct probs *p, unsigned int len)
+static always_inline uint32_t distance(struct rc *rc, struct probs *p, unsigned int len)
 {
 	unsigned int slot = rc_tree(rc, p->slot[min(len - MATCH_MIN, 3u)], 6), bits;
 	uint32_t dist;
@@ -263,7 +263,7 @@ static __always_inline uint32_t distance(struct rc *rc, struct probs *p, unsigne
 
 /* After a match the byte at distance rep0 is known not to follow: it picks other trees as long as
  * the literal agrees with it. */
-static __always_inline uint8_t literal(struct rc *rc, uint16_t *probs, bool after_match,
+static always_inline uint8_t literal(struct rc *rc, uint16_t *probs, bool after_match,
 				       unsigned int other)
 {
 	unsigned int node = 1, offset = 0x100;
@@ -285,7 +285,7 @@ static __always_inline uint8_t literal(struct rc *rc, uint16_t *probs, bool afte
 
 /* The caller saw that @len bytes fit and that @dist bytes lie behind @out; up to @room bytes may
  * be scribbled on, for they are written later. */
-static __always_inline void copy_match(uint8_t *out, size_t dist, size_t len, size_t room)
+static always_inline void copy_match(uint8_t *out, size_t dist, size_t len, size_t room)
 {
 	const uint8_t *from = out - dist;
 
@@ -302,10 +302,10 @@ static __always_inline void copy_match(uint8_t *out, size_t dist, size_t len, si
  * One chunk: from @out to @chunk_end exactly.  @dict: where the dictionary began; @out_end: end of
  * the whole buffer.  Range decoder and distances are copies, so that they live in registers.
  */
-static __init int lzma_run(struct lzma *l, struct rc *chunk_rc, const uint8_t *dict, uint8_t *out,
+static __init int lzma_run(struct lzma *l, struct rc chunk, const uint8_t *dict, uint8_t *out,
 			   uint8_t *chunk_end, uint8_t *out_end)
 {
-	struct rc copy = *chunk_rc, *rc = &copy;
+	struct rc copy = chunk, *rc = &copy;
 	struct probs *p = &l->probs;
 	uint32_t rep0 = l->rep[0], rep1 = l->rep[1], rep2 = l->rep[2], rep3 = l->rep[3];
 	unsigned int state = l->state, lc = l->lc;
@@ -314,19 +314,16 @@ static __init int lzma_run(struct lzma *l, struct rc *chunk_rc, const uint8_t *d
 	while (out < chunk_end && !rc->overrun) {
 		size_t done = out - dict;
 		unsigned int pos = done & pos_mask, len;
+		bool after_literal = state < LITERAL_STATES;
 
 		if (!rc_bit(rc, &p->is_match[state][pos])) {
-			unsigned int prev = done ? out[-1] : 0;
+			unsigned int prev = done ? out[-1] : 0, other = 0;
 			size_t which = ((done & lp_mask) << lc) + (prev >> (8 - lc));
-			bool after_match = state >= LITERAL_STATES;
 
-			/* A distance was checked when it became rep0, but the dictionary may
-			 * have been reset since. */
-			if (after_match && rep0 >= done)
-				return -EBADMSG;
-			*out = literal(rc, p->literal + which * LITERAL_PROBS, after_match,
-				       after_match ? out[-(size_t)rep0 - 1] : 0);
-			out++;
+			/* The match before proved rep0: a new dictionary comes with a new state. */
+			if (!after_literal)
+				other = out[-(ptrdiff_t)rep0 - 1];
+			*out++ = literal(rc, p->literal + which * LITERAL_PROBS, !after_literal, other);
 			state = state < 4 ? 0 : state < 10 ? state - 3 : state - 6;
 			continue;
 		}
@@ -336,20 +333,366 @@ static __init int lzma_run(struct lzma *l, struct rc *chunk_rc, const uint8_t *d
 			rep1 = rep0;
 			len = length(rc, &p->match_len, pos);
 			rep0 = distance(rc, p, len);
-			state = state < LITERAL_STATES ? 7 : 10;
-		} else if (!rc_bit(rc, &p->not_rep0[state]) &&
-			   !rc_bit(rc, &p->rep0_long[state][pos])) {
-			len = 1;
-			state = state < LITERAL_STATES ? 9 : 11;
+			state = after_literal ? 7 : 10;
+		} else if (rc_bit(rc, &p->not_rep0[state])) {
+			uint32_t dist = rep1;
+
+			if (rc_bit(rc, &p->not_rep1[state])) {
+				dist = rep2;
+				if (rc_bit(rc, &p->not_rep2[state])) {
+					dist = rep3;
+					rep3 = rep2;
+				}
+				rep2 = rep1;
+			}
+			rep1 = rep0;
+			rep0 = dist;
+			len = length(rc, &p->rep_len, pos);
+			state = after_literal ? 8 : 11;
+		} else if (rc_bit(rc, &p->rep0_long[state][pos])) {
+			len = length(rc, &p->rep_len, pos);
+			state = after_literal ? 8 : 11;
 		} else {
-			len = 0;	/* to come, when the distance is known */
+			len = 1;
+			state = after_literal ? 9 : 11;
 		}
-		if (!len)
-			return -EBADMSG;
 		if (rep0 >= done || len > (size_t)(chunk_end - out))
 			return -EBADMSG;
 		copy_match(out, (size_t)rep0 + 1, len, out_end - out);
 		out += len;
 	}
+
+	l->rep[0] = rep0;
+	l->rep[1] = rep1;
+	l->rep[2] = rep2;
+	l->rep[3] = rep3;
+	l->state = state;
+	rc_normalise(rc);
+	return rc->overrun || rc->p != rc->end || rc->code ? -EBADMSG : 0;
+}
+
+/* --- LZMA2 --- */
+
+/* Control bytes of chunks; from CHUNK_LZMA on bits 0..4 are bits 16..20 of the size. */
+enum { CHUNK_END = 0, CHUNK_RAW_NEW_DICT = 1, CHUNK_RAW = 2, CHUNK_LZMA = 0x80,
+	CHUNK_NEW_STATE = 0xa0, CHUNK_NEW_PROPS = 0xc0, CHUNK_NEW_DICT = 0xe0 };
+#define RC_PREAMBLE	5	/* bytes that start the range decoder: a zero, then its code */
+
+struct lzma2 {
+	uint8_t *out, *out_end;
+	const uint8_t *dict;	/* NULL until the first reset */
+	bool have_props;
+};
+
+static __init int lzma2_raw(struct lzma2 *z, struct in *in)
+{
+	size_t n;
+
+	if (in_left(in) < 2)
+		return -EBADMSG;
+	n = (in->p[0] << 8 | in->p[1]) + 1;
+	in->p += 2;
+	if (n > in_left(in) || n > (size_t)(z->out_end - z->out))
+		return -EBADMSG;
+	memcpy(z->out, in->p, n);
+	z->out += n;
+	in->p += n;
 	return 0;
+}
+
+static __init int lzma2_compressed(struct lzma2 *z, struct in *in, unsigned int control)
+{
+	size_t out_size, in_size;
+	struct rc rc = { .range = ~0u };
+	int ret;
+
+	if (in_left(in) < 5)
+		return -EBADMSG;
+	out_size = ((control & 0x1f) << 16 | in->p[0] << 8 | in->p[1]) + 1;
+	in_size = (in->p[2] << 8 | in->p[3]) + 1;
+	in->p += 4;
+	if (control >= CHUNK_NEW_PROPS) {
+		ret = lzma_set_props(&lzma, *in->p++);
+		if (ret)
+			return ret;
+		z->have_props = true;
+	}
+	if (!z->have_props)
+		return -EBADMSG;
+	if (control >= CHUNK_NEW_STATE)
+		lzma_reset(&lzma);
+	if (in_size > in_left(in) || in_size < RC_PREAMBLE ||
+	    out_size > (size_t)(z->out_end - z->out) || in->p[0])
+		return -EBADMSG;
+	for (unsigned int i = 1; i < RC_PREAMBLE; i++)
+		rc.code = rc.code << 8 | in->p[i];
+	rc.p = in->p + RC_PREAMBLE;
+	rc.end = in->p + in_size;
+	ret = lzma_run(&lzma, rc, z->dict, z->out, z->out + out_size, z->out_end);
+	z->out += out_size;
+	in->p += in_size;
+	return ret;
+}
+
+/* Chunks up to the end mark.  Return: bytes written to @out, or -errno. */
+static __init int64_t lzma2_decode(struct in *in, uint8_t *out, uint8_t *out_end)
+{
+	struct lzma2 z = { .out = out, .out_end = out_end };
+
+	for (;;) {
+		int control = in_byte(in), ret;
+
+		if (control < 0)
+			return control;
+		if (control == CHUNK_END)
+			return z.out - out;
+		if (control == CHUNK_RAW_NEW_DICT || control >= CHUNK_NEW_DICT) {
+			z.dict = z.out;
+			z.have_props = false;
+		}
+		if (!z.dict || (control > CHUNK_RAW && control < CHUNK_LZMA))
+			return -EBADMSG;
+		ret = control >= CHUNK_LZMA ? lzma2_compressed(&z, in, control) : lzma2_raw(&z, in);
+		if (ret)
+			return ret;
+	}
+}
+
+/* --- x86 filter --- */
+
+/*
+ * The encoder replaced the relative target of CALL (e8) and JMP (e9) by an absolute one where it
+ * looked like code: the target's top byte is 00 or ff.  Bytes that look like these opcodes within
+ * an operand are told apart by what came up to three bytes before: @recent has bit k - 1 set when
+ * k bytes back was an opcode that was left alone.  Two of them: leave this one alone too.  One:
+ * leave it alone when the byte that would be that one's top byte is 00 or ff, and never produce
+ * such a byte there, or the inverse could not tell.  (Section 5.3.2 names the filter; the rule is
+ * that of the LZMA SDK.)
+ */
+static always_inline bool sign_like(uint8_t b) { return b == 0 || b == 0xff; }
+
+/* Is any of the eight bytes e8 or e9?  May say yes wrongly, never no wrongly. */
+static always_inline bool maybe_branch(const uint8_t *p)
+{
+	uint64_t x;
+
+	__builtin_memcpy(&x, p, 8);
+	x = (x & 0xfefefefefefefefeUL) ^ 0xe8e8e8e8e8e8e8e8UL;
+	return (x - 0x0101010101010101UL) & ~x & 0x8080808080808080UL;
+}
+
+/* @back: distance to the one opcode left alone just before, or 0; @next: place behind the operand. */
+static __init void x86_unfilter_operand(uint8_t *operand, unsigned int back, uint32_t next)
+{
+	uint32_t val = le32(operand) - next;
+
+	/* Once is enough: the low part becomes the complement of what stood there. */
+	if (back && sign_like(val >> (24 - 8 * back)))
+		val = (val ^ ((1u << (32 - 8 * back)) - 1)) - next;
+	val &= 0x01ffffff;
+	if (val & 0x01000000)
+		val |= 0xff000000;
+	__builtin_memcpy(operand, &val, 4);
+}
+
+static __init void x86_unfilter(uint8_t *buf, size_t size, uint32_t start)
+{
+	unsigned int recent = 0;
+	size_t i = 0;
+
+	if (size < 5)
+		return;
+	size -= 4;
+	while (i < size) {
+		unsigned int back;
+
+		if (!recent && i + 8 <= size && !maybe_branch(buf + i)) {
+			i += 8;
+			continue;
+		}
+		if ((buf[i] & 0xfe) != 0xe8) {
+			recent = recent << 1 & 7;
+			i++;
+			continue;
+		}
+		/* recent is 1, 2 or 4 for one opcode; its top byte is at i - back + 4. */
+		back = recent == 4 ? 3 : recent;
+		if ((recent & (recent - 1)) || (back && sign_like(buf[i + 4 - back])) ||
+		    !sign_like(buf[i + 4])) {
+			recent = (recent << 1 | 1) & 7;
+			i++;
+			continue;
+		}
+		x86_unfilter_operand(buf + i + 1, back, start + (uint32_t)i + 5);
+		recent = 0;
+		i += 5;
+	}
+}
+
+/* --- the container --- */
+
+#define STREAM_HEADER	12
+#define STREAM_FOOTER	12
+#define CHECK_CRC32	1
+#define CHECK_SIZE	4
+#define FILTER_X86	0x04
+#define FILTER_LZMA2	0x21
+#define MAX_BLOCKS	64	/* kernels have one; a multi-threaded xz makes some */
+#define NO_SIZE		~0ul
+
+static const uint8_t stream_magic[6] = { 0xfd, '7', 'z', 'X', 'Z', 0 };
+
+struct block {
+	uint64_t packed, unpacked;	/* sizes the header gave, or NO_SIZE */
+	bool x86;
+	uint32_t x86_start;
+};
+
+static struct {
+	unsigned int nr;
+	struct { uint64_t unpadded, unpacked; } seen[MAX_BLOCKS];
+} blocks __initdata;
+
+/* Section 2.1.1.  Footer and header carry the same flags. */
+static __init int stream_header(const uint8_t *p)
+{
+	if (memcmp(p, stream_magic, sizeof(stream_magic)) || crc32(p + 6, 2) != le32(p + 8))
+		return -EBADMSG;
+	return p[6] || p[7] != CHECK_CRC32 ? -EOPNOTSUPP : 0;
+}
+
+/* Section 3.1.5 and 5.3: one or two filters, the last of them LZMA2. */
+static __init int block_filters(struct in *h, unsigned int nr, struct block *b)
+{
+	uint64_t id, len;
+
+	if (in_number(h, &id) || in_number(h, &len) || len > in_left(h))
+		return -EBADMSG;
+	if (nr == 2) {
+		if (id != FILTER_X86)
+			return -EOPNOTSUPP;
+		if (len != 0 && len != 4)
+			return -EBADMSG;
+		b->x86 = true;
+		b->x86_start = len ? le32(h->p) : 0;
+		h->p += len;
+		if (in_number(h, &id) || in_number(h, &len) || len > in_left(h))
+			return -EBADMSG;
+	}
+	if (id != FILTER_LZMA2)
+		return -EOPNOTSUPP;
+	/* The dictionary's size does not matter here: all output is at hand. */
+	if (len != 1 || *h->p++ > 40)
+		return -EBADMSG;
+	return 0;
+}
+
+/* Section 3.1.  @in stands at the header and is left behind it. */
+static __init int block_header(struct in *in, struct block *b)
+{
+	size_t size = in->p < in->end ? (*in->p + 1u) * 4 : 0;
+	unsigned int flags;
+	struct in h;
+	int ret;
+
+	if (size < 8 || size > in_left(in))
+		return -EBADMSG;
+	h = (struct in){ in->p + 2, in->p + size - 4 };
+	if (crc32(in->p, size - 4) != le32(h.end))
+		return -EBADMSG;
+	flags = in->p[1];
+	in->p += size;
+	*b = (struct block){ .packed = NO_SIZE, .unpacked = NO_SIZE };
+	if ((flags & 0x3c) || (flags & 3) > 1)
+		return -EOPNOTSUPP;
+	if ((flags & 0x40) && (in_number(&h, &b->packed) || !b->packed))
+		return -EBADMSG;
+	if ((flags & 0x80) && in_number(&h, &b->unpacked))
+		return -EBADMSG;
+	ret = block_filters(&h, (flags & 3) + 1, b);
+	return ret ? ret : in_zeros(&h, in_left(&h));
+}
+
+/* Section 3.  Return: bytes written at @out, or -errno. */
+static __init int64_t block_decode(struct in *in, uint8_t *out, uint8_t *out_end)
+{
+	const uint8_t *start = in->p, *data;
+	struct block b;
+	int64_t n = block_header(in, &b);
+	size_t packed;
+
+	if (n)
+		return n;
+	if (blocks.nr == MAX_BLOCKS)
+		return -EOPNOTSUPP;
+	data = in->p;
+	n = lzma2_decode(in, out, out_end);
+	if (n < 0)
+		return n;
+	packed = in->p - data;
+	if ((b.packed != NO_SIZE && b.packed != packed) ||
+	    (b.unpacked != NO_SIZE && b.unpacked != (uint64_t)n))
+		return -EBADMSG;
+	blocks.seen[blocks.nr].unpadded = in->p - start + CHECK_SIZE;
+	blocks.seen[blocks.nr++].unpacked = n;
+	if (in_zeros(in, -packed & 3) || in_left(in) < CHECK_SIZE)
+		return -EBADMSG;
+	if (b.x86)
+		x86_unfilter(out, n, b.x86_start);
+	if (crc32(out, n) != le32(in->p))
+		return -EBADMSG;
+	in->p += CHECK_SIZE;
+	return n;
+}
+
+/* Sections 4 and 2.1.2: the index lists the blocks just seen, the footer gives the index's size. */
+static __init int index_and_footer(struct in *in, const uint8_t *header)
+{
+	const uint8_t *index = in->p;
+	uint64_t val, unpacked;
+	size_t size;
+
+	in->p++;	/* the zero by which the caller knew it */
+	if (in_number(in, &val) || val != blocks.nr)
+		return -EBADMSG;
+	for (unsigned int i = 0; i < blocks.nr; i++)
+		if (in_number(in, &val) || in_number(in, &unpacked) ||
+		    val != blocks.seen[i].unpadded || unpacked != blocks.seen[i].unpacked)
+			return -EBADMSG;
+	if (in_zeros(in, -(in->p - index) & 3) || in_left(in) != 4 + STREAM_FOOTER)
+		return -EBADMSG;
+	if (crc32(index, in->p - index) != le32(in->p))
+		return -EBADMSG;
+	in->p += 4;
+	size = in->p - index;
+	if (crc32(in->p + 4, 6) != le32(in->p) || (le32(in->p + 4) + 1ul) * 4 != size ||
+	    memcmp(in->p + 8, header + 6, 2) || in->p[10] != 'Y' || in->p[11] != 'Z')
+		return -EBADMSG;
+	return 0;
+}
+
+__init int unxz(const void *src, size_t src_size, void *dst, size_t dst_size)
+{
+	struct in in = { src, (const uint8_t *)src + src_size };
+	uint8_t *out = dst, *out_end = out + dst_size;
+	int ret;
+
+	if (src_size < STREAM_HEADER)
+		return -EBADMSG;
+	crc_prepare();
+	ret = stream_header(src);
+	if (ret)
+		return ret;
+	in.p += STREAM_HEADER;
+	blocks.nr = 0;
+	while (in_left(&in) && *in.p) {
+		int64_t n = block_decode(&in, out, out_end);
+
+		if (n < 0)
+			return n;
+		out += n;
+	}
+	if (!in_left(&in) || out != out_end)
+		return -EBADMSG;
+	return index_and_footer(&in, src);
 }
