@@ -3,8 +3,8 @@
  * The end: panic(), and how the machine stops.
  *
  * The reason is printed first and once more as the very last line.  The first CPU that panics
- * stops the others; one that panics inside its own panic stops at once.  Nothing here
- * allocates, and the log's lock is no longer waited for.
+ * stops the others; one that panics inside its own panic skips the rest of the report.  Nothing
+ * here allocates, and the log's lock is no longer waited for.
  */
 #include <pv/io.h>
 #include <pv/lib.h>
@@ -17,6 +17,7 @@
 extern char image_start[], text_end[], rodata_end[], init_text_end[];
 
 static uint32_t panic_cpu = NOBODY;
+static bool panic_again;
 static char reason[256];
 
 static bool is_code(uint64_t a)
@@ -59,7 +60,11 @@ void panic(const char *fmt, ...)
 
 	__asm__ __volatile__("cli");
 	if (!atomic_cas(&panic_cpu, &nobody, cpu_id())) {
-		for (;;)		/* a second one: the first has the word */
+		if (nobody == cpu_id() && !panic_again) {
+			panic_again = true;
+			machine_reboot();
+		}
+		for (;;)		/* a second CPU: the first has the word */
 			__asm__ __volatile__("hlt");
 	}
 	log_panic_begin();
