@@ -188,22 +188,24 @@ static int bind_ipi(struct domain *d, uint32_t vcpu)
 
 static int bind_pirq_locked(struct domain *d, uint32_t pirq, bool will_share)
 {
-	uint16_t *slot = d->evtchn.pirq_port ? &d->evtchn.pirq_port[pirq] : NULL;
+	struct evtchn_domain *e = &d->evtchn;
 	int port, err;
 
-	if (!slot)
-		return -EINVAL;
-	if (*slot)
+	if (e->pirq_port && e->pirq_port[pirq])
 		return -EEXIST;
 	port = port_find_locked(d);
 	if (port < 0)
 		return port;
+	if (!e->pirq_port)
+		e->pirq_port = xzalloc_array(uint16_t, EVTCHN_NR_PIRQS);
+	if (!e->pirq_port)
+		return -ENOMEM;
 	/* An interrupt that comes at once waits for our lock in evtchn_send_pirq(). */
 	err = pirq_bind(d, pirq, will_share);
 	if (err)
 		return err;
 	port_take_locked(d, port, ECS_PIRQ, 0)->pirq = (uint16_t)pirq;
-	*slot = (uint16_t)port;
+	e->pirq_port[pirq] = (uint16_t)port;
 	return port;
 }
 
@@ -354,16 +356,7 @@ int evtchn_init_domain(struct domain *d, uint32_t max_port)
 	e->max_port = min(max_port, EVTCHN_MAX_PORTS - 1);
 	e->free_hint = 1;
 	e->virq_port = xzalloc_array(uint16_t, MAX_VCPUS * NR_VIRQS);
-	if (!e->virq_port)
-		return -ENOMEM;
-	if (!is_privileged(d))
-		return 0;
-	e->pirq_port = xzalloc_array(uint16_t, EVTCHN_NR_PIRQS);
-	if (e->pirq_port)
-		return 0;
-	xfree(e->virq_port);
-	e->virq_port = NULL;
-	return -ENOMEM;
+	return e->virq_port ? 0 : -ENOMEM;
 }
 
 void evtchn_destroy_domain(struct domain *d)

@@ -40,7 +40,11 @@ static void vcpu_raise_word(struct vcpu *v, unsigned int word)
 	vcpu_info_dirty(v);
 }
 
-/* SCHEDOP_poll waits for a port whether masked or not, and looks again itself when woken. */
+/*
+ * SCHEDOP_poll waits for ports whether masked or not.  Any event of the domain ends any poll:
+ * the public interface lets it return early, and the list of ports belongs to a vCPU that may
+ * be going away on another CPU.
+ */
 static void wake_pollers(struct domain *d)
 {
 	unsigned int i;
@@ -53,7 +57,8 @@ static void wake_pollers(struct domain *d)
 	}
 }
 
-/* The vCPU a port notifies; NULL only while a domain is being built. */
+/* The vCPU a port notifies.  NULL while a domain is being built: its pending bits are seen when
+ * the vCPU registers its vcpu_info, see evtchn_vcpu_info_moved(). */
 static struct vcpu *port_vcpu(struct domain *d, uint32_t port)
 {
 	const struct evtchn *ch = evtchn_from_port(&d->evtchn, port);
@@ -67,11 +72,11 @@ void evtchn_set_pending(struct domain *d, uint32_t port)
 	struct vcpu *v = port_vcpu(d, port);
 	struct shared_info *s = d->shared_info;
 
-	if (!v || !s || test_and_set_bit(port, s->evtchn_pending))
+	if (!s || !evtchn_from_port(&d->evtchn, port) || test_and_set_bit(port, s->evtchn_pending))
 		return;
-	shared_info_dirty(d);
-	if (!test_bit(port, s->evtchn_mask))
+	if (v && !test_bit(port, s->evtchn_mask))
 		vcpu_raise_word(v, port / 64);
+	shared_info_dirty(d);		/* after both: an unregistered vcpu_info lies in it, too */
 	wake_pollers(d);
 }
 
@@ -80,11 +85,11 @@ void evtchn_unmask_port(struct domain *d, uint32_t port)
 	struct vcpu *v = port_vcpu(d, port);
 	struct shared_info *s = d->shared_info;
 
-	if (!v || !s || !test_and_clear_bit(port, s->evtchn_mask))
+	if (!s || !test_and_clear_bit(port, s->evtchn_mask))
 		return;
-	shared_info_dirty(d);
-	if (test_bit(port, s->evtchn_pending))
+	if (v && test_bit(port, s->evtchn_pending))
 		vcpu_raise_word(v, port / 64);
+	shared_info_dirty(d);
 }
 
 void evtchn_clear_pending(struct domain *d, uint32_t port)

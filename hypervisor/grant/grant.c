@@ -298,7 +298,7 @@ void grant_dump(struct domain *d)
 int grant_init_domain(struct domain *d, uint32_t max_frames)
 {
 	d->grant.max_frames = max_frames ? min(max_frames, GRANT_MAX_FRAMES) : 1;
-	return grant_maptrack_init(d);
+	return 0;
 }
 
 void grant_destroy_domain(struct domain *d)

@@ -45,12 +45,16 @@ static struct grant_mapping *mapping_at(const struct grant_domain *g, uint32_t h
 	return &g->maptrack[handle / PER_PAGE][handle % PER_PAGE];
 }
 
-static bool maptrack_grow_locked(struct grant_domain *g)
+static bool maptrack_grow_locked(struct domain *d)
 {
+	struct grant_domain *g = &d->grant;
+	size_t max_pages = is_privileged(d) ? MAX_PAGES_BACKEND : MAX_PAGES_GUEST;
 	uint32_t page = g->nr_maptrack / PER_PAGE, i;
 	struct grant_mapping *m;
 
-	if (page >= g->max_maptrack_pages || !g->maptrack)
+	if (!g->maptrack)
+		g->maptrack = xzalloc_array(struct grant_mapping *, max_pages);
+	if (page >= max_pages || !g->maptrack)
 		return false;
 	m = page_alloc();
 	if (!m)
@@ -70,7 +74,7 @@ static struct grant_mapping *mapping_alloc(struct domain *d, uint32_t *handle)
 	struct grant_mapping *m = NULL;
 
 	spin_lock(&g->lock);
-	if (g->free_maptrack || maptrack_grow_locked(g)) {
+	if (g->free_maptrack || maptrack_grow_locked(d)) {
 		*handle = g->free_maptrack - 1;
 		m = mapping_at(g, *handle);
 		g->free_maptrack = m->next_free;
@@ -136,15 +140,6 @@ static void mapping_release(struct grant_mapping *m)
 		logdirty_mark_mfn(mfn);
 	grant_unpin(m->granter, m->ref, mapping_writes(m), mfn);
 	domain_put(m->granter);
-}
-
-int grant_maptrack_init(struct domain *d)
-{
-	struct grant_domain *g = &d->grant;
-
-	g->max_maptrack_pages = is_privileged(d) ? MAX_PAGES_BACKEND : MAX_PAGES_GUEST;
-	g->maptrack = xzalloc_array(struct grant_mapping *, g->max_maptrack_pages);
-	return g->maptrack ? 0 : -ENOMEM;
 }
 
 void grant_maptrack_free(struct domain *d)

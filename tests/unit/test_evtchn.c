@@ -263,6 +263,18 @@ static void test_info_moved(void **state)
 	assert_int_equal(moved.evtchn_upcall_mask, 1);
 }
 
+/* A tool's event for a domain that has no vCPU yet is there when it has. */
+static void test_before_vcpus(void **state)
+{
+	uint32_t p1, p2;
+
+	(void)state;
+	machine_domain(1)->vcpu[0] = NULL;
+	connect(&p1, &p2);
+	assert_int_equal(port_op(EVTCHNOP_send, p2), 0);
+	assert_true(test_bit(p1, pending(1)));
+}
+
 static void test_limits(void **state)
 {
 	unsigned int i;
@@ -627,8 +639,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_interdomain), T(test_bind_rights), T(test_loopback), T(test_virq),
-		T(test_mask_and_poll), T(test_info_moved), T(test_limits), T(test_bad_pointers),
-		T(test_death), T(test_against_twin),
+		T(test_mask_and_poll), T(test_info_moved), T(test_before_vcpus), T(test_limits),
+		T(test_bad_pointers), T(test_death), T(test_against_twin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

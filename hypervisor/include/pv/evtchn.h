@@ -42,7 +42,7 @@ struct evtchn_domain {
 	uint32_t max_port;		/* highest usable port; port 0 never is */
 	uint32_t free_hint;		/* no port below it is free */
 	uint16_t *virq_port;		/* [vcpu * NR_VIRQS + virq], global ones in row 0; 0 = not bound */
-	uint16_t *pirq_port;		/* [pirq], privileged domains only; 0 = not bound */
+	uint16_t *pirq_port;		/* [pirq], made at the first bind; 0 = not bound */
 };
 
 /**

@@ -18,14 +18,13 @@ struct grant_domain {
 	struct grant_entry_v1 *frames[GRANT_MAX_FRAMES];	/* shared with the guest */
 	struct grant_active *active[GRANT_MAX_FRAMES];		/* our side: pin counts, mfn */
 	/* what this domain has mapped of others */
-	struct grant_mapping **maptrack;	/* pages of mappings, max_maptrack_pages pointers */
+	struct grant_mapping **maptrack;	/* pages of mappings; made at the first map */
 	uint32_t nr_maptrack;			/* mappings in those pages */
 	uint32_t free_maptrack;			/* handle + 1 of the first free one, 0 = none */
-	uint32_t max_maptrack_pages;
 };
 
 /** grant_init_domain() - set up @d->grant, with no frame yet; @max_frames as createdomain's
- *  max_grant_frames (negative as int: the most there is), cut to 1..64.  Return: 0, -ENOMEM. */
+ *  max_grant_frames (negative as int: the most there is), cut to 1..64.  Return: 0. */
 int grant_init_domain(struct domain *d, uint32_t max_frames);
 
 /** grant_release_mappings() - @d dies: undo its maps of other domains' frames.  Its page tables
@@ -75,7 +74,6 @@ int16_t grant_pin(struct domain *granter, uint32_t ref, uint16_t user, bool writ
 /** grant_unpin() - that use is over; no CPU can reach the frame through it any more. */
 void grant_unpin(struct domain *granter, uint32_t ref, bool write, mfn_t mfn);
 
-int grant_maptrack_init(struct domain *d);
 void grant_maptrack_free(struct domain *d);
 void grant_maptrack_dump(struct domain *d);
 long grant_op_map(uint64_t uop, unsigned int count);
