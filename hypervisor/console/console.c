@@ -30,12 +30,12 @@ static void dump_vcpu(struct vcpu *v)
 {
 	const struct vcpu_info *info = v->info;
 
-	pr_err("  v%u cpu%u %s%s pause %lx/%u rip %lx rsp %lx cr3 %lx/%lx upcall p%d m%d sel %lx poll %lu\n",
-	       v->id, v->sched.processor, v->sched.running ? "running" : "off",
-	       v->initialised ? "" : " (no context)", v->sched.pause_flags, v->sched.pause_count,
-	       v->regs.rip, v->regs.rsp, mfn_x(v->kernel_l4), mfn_x(v->user_l4),
-	       info ? info->evtchn_upcall_pending : 0, info ? info->evtchn_upcall_mask : 0,
-	       info ? info->evtchn_pending_sel : 0, v->poll_mask_ports);
+	pr_err("  v%u cpu%u %s%s pause %lx/%u rip %lx rsp %lx cr3 %lx/%lx\n", v->id, v->sched.processor,
+	       v->sched.running ? "running" : "off", v->initialised ? "" : " (no context)",
+	       v->sched.pause_flags, v->sched.pause_count, v->regs.rip, v->regs.rsp,
+	       mfn_x(v->kernel_l4), mfn_x(v->user_l4));
+	pr_err("    upcall pending %d mask %d sel %lx polls %lu\n", info->evtchn_upcall_pending,
+	       info->evtchn_upcall_mask, info->evtchn_pending_sel, v->poll_mask_ports);
 }
 
 static void dump_domain(struct domain *d)

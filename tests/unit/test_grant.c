@@ -451,9 +451,15 @@ static void test_granter_dies(void **state)
 
 /* --- the naive twin --- */
 
-struct twin_map { bool live, write, lost; unsigned int granter, mapper, slot; uint32_t ref, handle; mfn_t mfn; };
+struct twin_map {
+	bool live, write, lost;
+	unsigned int granter, mapper, slot;
+	uint32_t ref, handle;
+	mfn_t mfn;
+};
 static struct twin_map maps[256];
-static struct { unsigned int user; mfn_t mfn; } first[FAKE_DOMAINS][ENTRIES];	/* fixed at first use */
+/* what the first use fixes */
+static struct { unsigned int user; mfn_t mfn; } first[FAKE_DOMAINS][ENTRIES];
 static mfn_t own[FAKE_DOMAINS][4];
 
 static unsigned int uses(unsigned int d, uint32_t ref, bool write)

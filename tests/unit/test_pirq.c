@@ -24,7 +24,10 @@ static long setup_gsi(int gsi, uint8_t level, uint8_t low)
 		.gsi = gsi, .triggering = level, .polarity = low });
 }
 
-static long eoi(uint32_t pirq) { return physdev(PHYSDEVOP_eoi, &(struct physdev_eoi){ .irq = pirq }); }
+static long eoi(uint32_t pirq)
+{
+	return physdev(PHYSDEVOP_eoi, &(struct physdev_eoi){ .irq = pirq });
+}
 
 static bool is_pending(long port)
 {

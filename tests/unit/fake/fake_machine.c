@@ -212,7 +212,8 @@ static void slot_clear(uint64_t *e)
 	*e = 0;
 }
 
-int mmu_install_foreign(struct domain *d, uint64_t host_addr, bool is_pte, mfn_t mfn, uint64_t flags)
+int mmu_install_foreign(struct domain *d, uint64_t host_addr, bool is_pte, mfn_t mfn,
+			uint64_t flags)
 {
 	uint64_t *e = slot_at(d, host_addr);
 	struct frame *f = mfn_to_frame(mfn);
