@@ -91,6 +91,12 @@ static void test_too_heavy_for_one_cpu(void **state)
 	assert_share(b->ran_ns, 3 * SIM_S, 333, 30);
 	assert_share(c->ran_ns, 3 * SIM_S, 333, 30);
 	assert_share(late->ran_ns, 3 * SIM_S, 333, 30);
+	/* and when it is heavy no more, it is not owed 20 seconds */
+	assert_int_equal(sched_set_params(&heavy->d, 256, true), 0);
+	heavy->ran_ns = b->ran_ns = 0;
+	sim_run_for(2 * SIM_S);
+	assert_share(heavy->ran_ns, 2 * SIM_S, 500, 30);
+	assert_share(b->ran_ns, 2 * SIM_S, 500, 30);
 }
 
 /* Who ran alone for long owes nobody anything for that; who slept has saved up nothing. */
@@ -186,6 +192,32 @@ static void test_warp_is_paid_back(void **state)
 	sim_run_for(10 * SIM_S);
 	assert_share(hog->ran_ns, 10 * SIM_S, 500, 15);
 	assert_share(greedy->ran_ns, 10 * SIM_S, 500, 15);
+}
+
+static s_time_t last_progress, longest_gap;
+
+static void note_progress(struct sim_vcpu *s)
+{
+	longest_gap = max(longest_gap, sim_now - last_progress);
+	last_progress = sim_now;
+	s->left_ns = s->burst_ns;
+}
+
+/* Someone who is woken for long work does not keep the CPU for all of it. */
+static void test_warp_is_limited(void **state)
+{
+	struct sim_vcpu *hog;
+
+	sim_start(1, SIM_S);
+	hog = sim_add(256, 50 * SIM_US, note_progress);
+	assert_int_equal(sched_set_params(&hog->d, 256, false), 0);
+	sim_up(hog);
+	sim_run_for(SIM_MS);
+	sim_up(sim_add_sleeper(256, 100 * SIM_MS, 40 * SIM_MS));
+	longest_gap = 0;
+	sim_run_for(5 * SIM_S);
+	assert_true(longest_gap > SIM_MS);
+	assert_true(longest_gap <= 6 * SIM_MS);
 }
 
 static void test_two_sleepers_share_one_cpu(void **state)
@@ -331,6 +363,47 @@ static void test_event_between_mark_and_schedule(void **state)
 	sim_event(&a->v);
 	sim_settle();
 	assert_true(a->v.sched.running);
+}
+
+/*
+ * Woken while its CPU has chosen another but not yet saved its registers: an idle CPU that comes
+ * for it has to leave it, and must be told when it can be had.
+ */
+static struct sim_vcpu *blocker, *neighbour;
+
+static void wake_in_the_window(struct vcpu *prev)
+{
+	assert_ptr_equal(prev, &blocker->v);
+	fake_cpu = neighbour->v.sched.processor;
+	assert_int_not_equal(fake_cpu, prev->sched.processor);
+	sim_event(prev);
+	assert_true(prev->sched.queued && prev->sched.running);
+	neighbour->info.evtchn_upcall_pending = 0;
+	assert_int_equal(do_sched_op(SCHEDOP_block, 0, 0), 0);
+	sim_cpu_softirqs(fake_cpu);
+	assert_true(current->is_idle);
+	fake_cpu = prev->sched.processor;
+}
+
+static void test_wake_before_registers_are_saved(void **state)
+{
+	struct sim_vcpu *third;
+
+	sim_start(2, SIM_S);
+	sim_up(blocker = sim_add_hog(256));
+	sim_up(neighbour = sim_add_hog(256));
+	sim_settle();
+	sim_up(third = sim_add_hog(256));
+	sim_settle();
+	assert_true(blocker->v.sched.running && neighbour->v.sched.running);
+	assert_true(third->v.sched.queued);
+	fake_cpu = blocker->v.sched.processor;
+	assert_int_equal(do_sched_op(SCHEDOP_block, 0, 0), 0);
+	sim_switch_hook = wake_in_the_window;
+	sim_settle();
+	assert_true(third->v.sched.running);
+	assert_true(blocker->v.sched.running);
+	assert_int_equal(blocker->v.sched.processor, neighbour->v.sched.processor);
 }
 
 /* Not blocked, in the guest on another CPU: it must be interrupted to see the event. */
@@ -641,9 +714,10 @@ int main(void)
 		T(test_too_heavy_for_one_cpu), T(test_late_comer), T(test_yield),
 		T(test_sleeper_beside_hogs), T(test_sleeper_on_idle_cpu),
 		T(test_sleeper_beside_busy_dom0), T(test_warp_is_paid_back),
-		T(test_two_sleepers_share_one_cpu), T(test_random),
+		T(test_warp_is_limited), T(test_two_sleepers_share_one_cpu), T(test_random),
 		T(test_pause_counts), T(test_block_and_event), T(test_block_finds_pending),
 		T(test_event_between_mark_and_schedule), T(test_event_kicks_running),
+		T(test_wake_before_registers_are_saved),
 		T(test_poll), T(test_poll_refuses), T(test_shutdown),
 		T(test_vcpu_life), T(test_vcpu_timers), T(test_runstate_area),
 		T(test_time_info), T(test_wallclock),

@@ -30,6 +30,7 @@ s_time_t sim_now;
 unsigned int sim_virqs, sim_kicks, sim_dirty_marks;
 int sim_shutdown_reason = -1;
 void (*sim_poll_hook)(void);
+void (*sim_switch_hook)(struct vcpu *prev);
 
 static s_time_t deadlines[MAX_CPUS];
 static jmp_buf *cpu_exit;
@@ -58,7 +59,12 @@ void context_switch(struct vcpu *prev, struct vcpu *next)
 {
 	struct sim_vcpu *s = (struct sim_vcpu *)next;
 
+	void (*hook)(struct vcpu *) = sim_switch_hook;
+
 	BUG_ON(current != prev || prev == next);
+	sim_switch_hook = NULL;
+	if (hook)
+		hook(prev);
 	if (!prev->is_idle)
 		sched_leaving(prev);
 	current = next;
@@ -75,7 +81,7 @@ void context_switch(struct vcpu *prev, struct vcpu *next)
 	longjmp(*cpu_exit, 1);
 }
 
-static void cpu_softirqs(unsigned int cpu)
+void sim_cpu_softirqs(unsigned int cpu)
 {
 	jmp_buf *outer = cpu_exit, here;
 	unsigned int caller = fake_cpu;
@@ -95,7 +101,7 @@ void smp_poll(void)
 		sim_poll_hook();
 	for (unsigned int cpu = 0; cpu < nr_cpus; cpu++)
 		if (cpu != fake_cpu && percpu[cpu].softirq_pending)
-			cpu_softirqs(cpu);
+			sim_cpu_softirqs(cpu);
 }
 
 /* --- what other modules would supply --- */
@@ -331,7 +337,7 @@ void sim_settle(void)
 			if (!percpu[cpu].softirq_pending)
 				continue;
 			again = true;
-			cpu_softirqs(cpu);
+			sim_cpu_softirqs(cpu);
 		}
 	}
 	check_invariants();

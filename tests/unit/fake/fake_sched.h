@@ -34,6 +34,8 @@ extern s_time_t sim_now;
 extern unsigned int sim_virqs, sim_kicks, sim_dirty_marks;
 extern int sim_shutdown_reason;		/* -1: none */
 extern void (*sim_poll_hook)(void);
+/* called once while a CPU has chosen another vCPU but not yet saved @prev's registers */
+extern void (*sim_switch_hook)(struct vcpu *prev);
 
 /** sim_start() - a machine of @ncpus, all idle, at time @start. */
 void sim_start(unsigned int ncpus, s_time_t start);
@@ -48,6 +50,8 @@ void sim_up(struct sim_vcpu *s);
 /** sim_settle() - let every CPU do its softirqs, then check the invariants. */
 void sim_settle(void);
 void sim_run_for(s_time_t ns);
+/** sim_cpu_softirqs() - let one CPU do its softirqs. */
+void sim_cpu_softirqs(unsigned int cpu);
 /** sim_on_cpu() - the vCPU that is current on @cpu. */
 struct vcpu *sim_on_cpu(unsigned int cpu);
 /** sim_event() - port-less event: upcall pending and unblock, as the event code does. */
