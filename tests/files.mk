@@ -53,3 +53,5 @@ $(LAB)/listener $(LAB)/tcpclient: $(LAB)/%: tests/lab/%.c tests/guestprog/common
 	$(call say,CC-LAB,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O2 $(WARN) -D_GNU_SOURCE -I. -o $@ $^
+
+include tests/unit/unpack.mk
