@@ -12,6 +12,7 @@
 #include <pv/build0.h>
 #include <pv/elf.h>
 #include <pv/errno.h>
+#include <pv/hypercall.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
 #include <pv/x86.h>
@@ -40,7 +41,7 @@ static uint64_t __init ram_frames(void)
 
 static bool __init take_chunk(uint64_t nr, uint64_t limit)
 {
-	mfn_t m = boot_alloc(nr, 1, limit);
+	mfn_t m = boot_alloc(nr, 1024, limit);	/* swiotlb's chunks stay aligned */
 
 	if (mfn_eq(m, INVALID_MFN))
 		return false;
@@ -277,14 +278,6 @@ static void __init make_vga_info(struct dom0_vga_console_info *i)
 	i->u.vesa_lfb.blue_size = fb->blue_size;
 }
 
-/* The module's text is "name arguments": the kernel gets the arguments. */
-static const char *__init kernel_args(const char *s)
-{
-	const char *space = strchr(s, ' ');
-
-	return space ? space + 1 : "";
-}
-
 static void __init make_start_info(struct layout *l)
 {
 	struct start_info *si = pfn_virt(l->start_info_pfn);
@@ -306,27 +299,7 @@ static void __init make_start_info(struct layout *l)
 	si->console.dom0.info_off = sizeof(*si);
 	si->console.dom0.info_size = sizeof(struct dom0_vga_console_info);
 	make_vga_info((struct dom0_vga_console_info *)(si + 1));
-	strlcpy((char *)si->cmd_line, kernel_args(boot_modules[0].cmdline), sizeof(si->cmd_line));
-}
-
-/* Slots of 32 bytes, one a hypercall; iret's arguments are on the stack already. */
-static void __init make_hypercall_page(struct layout *l)
-{
-	uint8_t *p = pfn_virt((l->k.hypercall_page - l->k.virt_base) >> PAGE_SHIFT);
-	unsigned int i;
-
-	memset(p, 0xcc, PAGE_SIZE);
-	for (i = 0; i < PAGE_SIZE / 32; i++, p += 32) {
-		static const uint8_t call[] = { 0x51, 0x41, 0x53, 0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3 };
-		static const uint8_t iret[] = { 0x51, 0x41, 0x53, 0x50, 0xb8, 23, 0, 0, 0, 0x0f, 0x05 };
-
-		if (i == __HYPERVISOR_iret) {
-			memcpy(p, iret, sizeof(iret));
-		} else {
-			memcpy(p, call, sizeof(call));
-			p[4] = (uint8_t)i;
-		}
-	}
+	strlcpy((char *)si->cmd_line, boot_modules[0].cmdline, sizeof(si->cmd_line));
 }
 
 static void __init make_context(struct layout *l)
@@ -390,7 +363,7 @@ void __init dom0_build(void)
 	if (l.initrd_size)
 		pfn_copy(l.initrd_pfn << PAGE_SHIFT, maddr_to_virt(boot_modules[1].maddr), l.initrd_size);
 	if (l.k.hypercall_page)
-		make_hypercall_page(&l);
+		hypercall_page_fill(pfn_virt((l.k.hypercall_page - l.k.virt_base) >> PAGE_SHIFT));
 	make_start_info(&l);
 	make_context(&l);
 	boot_modules_free(heap_add_range);

@@ -165,7 +165,8 @@ int domain_create(uint16_t wish, const struct xen_domctl_createdomain *cfg, stru
 			ret = grant_init_domain(d, (uint32_t)cfg->max_grant_frames);
 	}
 	if (ret) {
-		domain_destroy(d);
+		while (domain_destroy(d) == -EAGAIN)
+			;
 		return ret;
 	}
 	*out = d;
@@ -347,34 +348,48 @@ static void vcpus_stop(struct domain *d)
 		sched_vcpu_destroy(d->vcpu[i]);
 }
 
-int domain_destroy(struct domain *d)
+/* Everything but the frames; after it nobody can reach the domain by a handle of its own. */
+static void domain_teardown(struct domain *d)
 {
 	unsigned int i;
-
-	if (d == dom0 || d == current->domain)
-		return -EINVAL;
-	spin_lock(&domlist_lock);
-	if (d->state >= DOM_DYING) {
-		spin_unlock(&domlist_lock);
-		return -EBUSY;
-	}
-	d->state = DOM_DYING;
-	spin_unlock(&domlist_lock);
 
 	vcpus_stop(d);
 	logdirty_disable(d);
 	grant_release_mappings(d);
 	evtchn_destroy_domain(d);
-	grant_destroy_domain(d);
 	for (i = 0; i < d->max_vcpus; i++)
 		vcpu_info_release(d->vcpu[i]);
-	mmu_relinquish(d);
+	mmu_drop_tables(d);
+	grant_destroy_domain(d);
 	if (d->shared_info)
 		frame_unshare(d->shared_info);
+}
 
+/* Frames are scrubbed as they go: about a millisecond's worth a call. */
+#define FRAMES_A_STEP	512
+
+int domain_destroy(struct domain *d)
+{
+	bool first;
+
+	if (d == dom0 || d == current->domain)
+		return -EINVAL;
 	spin_lock(&domlist_lock);
+	first = d->state < DOM_DYING;
+	if (first)
+		d->state = DOM_DYING;
+	spin_unlock(&domlist_lock);
+
+	if (first)
+		domain_teardown(d);
+	if (!mmu_release_frames(d, FRAMES_A_STEP))
+		return -EAGAIN;
+	spin_lock(&domlist_lock);
+	first = d->state != DOM_DEAD;
 	d->state = DOM_DEAD;
 	spin_unlock(&domlist_lock);
+	if (!first)
+		return -ESRCH;
 	if (dom0)
 		evtchn_send_global_virq(VIRQ_DOM_EXC);
 	domain_put(d);

@@ -80,7 +80,7 @@ int mmu_unpin(struct domain *d, mfn_t mfn)
 	return 0;
 }
 
-void mmu_relinquish(struct domain *d)
+void mmu_drop_tables(struct domain *d)
 {
 	unsigned int i;
 	uint32_t mfn;
@@ -89,8 +89,6 @@ void mmu_relinquish(struct domain *d)
 	for (i = 0; i < d->max_vcpus; i++) {
 		struct vcpu *v = d->vcpu[i];
 
-		if (!v)
-			continue;
 		mmu_set_base(v, INVALID_MFN, true);
 		mmu_set_base(v, INVALID_MFN, false);
 		mmu_drop_ldt(v);
@@ -100,18 +98,24 @@ void mmu_relinquish(struct domain *d)
 		if (frame_table[mfn].type & FTYPE_PINNED)
 			mmu_unpin(d, _mfn(mfn));
 	spin_unlock(&d->mm_lock);
+}
 
-	/* The list shrinks as frames go; one that others still map stays and goes later. */
-	for (;;) {
+/* The list shrinks as frames go; one that others still map stays and goes later. */
+bool mmu_release_frames(struct domain *d, unsigned int budget)
+{
+	uint32_t mfn;
+
+	while (budget--) {
 		spin_lock(&d->page_lock);
 		for (mfn = d->page_list; mfn; mfn = frame_table[mfn].next)
 			if (frame_table[mfn].count & FRAME_ALLOCATED)
 				break;
 		spin_unlock(&d->page_lock);
 		if (!mfn)
-			return;
+			return true;
 		frame_release(&frame_table[mfn]);
 	}
+	return false;
 }
 
 /* --- foreign domains of a request -------------------------------------------------- */

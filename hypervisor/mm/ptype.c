@@ -112,14 +112,14 @@ void frame_put_type(struct frame *f)
 /* --- L1 entries ------------------------------------------------------------- */
 
 /* Frames dom0 may map although they are no RAM: everything but the interrupt
- * controllers and the timer that the hypervisor drives itself. */
+ * controllers.  The HPET is dom0's: its ACPI code reads it, we only calibrate by it. */
 static bool mmio_allowed(const struct domain *d, mfn_t m)
 {
 	unsigned int i;
 
 	if (!is_privileged(d) || m.mfn >> (cpu_features.phys_bits - PAGE_SHIFT))
 		return false;
-	if (m.mfn == acpi_lapic_maddr >> PAGE_SHIFT || m.mfn == acpi_hpet_maddr >> PAGE_SHIFT)
+	if (m.mfn == acpi_lapic_maddr >> PAGE_SHIFT)
 		return false;
 	for (i = 0; i < acpi_nr_ioapics; i++)
 		if (m.mfn == acpi_ioapic_maddr[i] >> PAGE_SHIFT)

@@ -3,6 +3,11 @@
 #pragma once
 
 #ifndef __ASSEMBLY__
+/* One image, fixed in place: no symbol is reached through a GOT.  (Unit tests link with libc.) */
+#if !__STDC_HOSTED__
+#pragma GCC visibility push(hidden)
+#endif
+
 #define __must_check	__attribute__((warn_unused_result))
 #define __noreturn	__attribute__((noreturn))
 #define __packed	__attribute__((packed))

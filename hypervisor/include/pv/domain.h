@@ -114,7 +114,9 @@ void domain_shutdown(struct domain *d, unsigned int reason);
 void domain_resume(struct domain *d);
 /** domain_crash() - the guest broke a rule: first reason is logged, SHUTDOWN_crash. */
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
-/** domain_destroy() - relinquish everything; -EAGAIN style restarts inside domctl. */
+/** domain_destroy() - give back everything, a step a call: -EAGAIN, call again; the caller
+ *  serialises calls for one domain (d->lock) and holds a reference of its own.  -EINVAL: dom0,
+ *  or the caller itself.  -ESRCH: dead already. */
 int domain_destroy(struct domain *d);
 /** domain_pause_by_tool()/domain_unpause_by_tool() - XEN_DOMCTL_pausedomain and its inverse: a
  *  state, not a count.  -EINVAL when it is in that state already. */

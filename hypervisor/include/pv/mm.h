@@ -65,7 +65,7 @@ void page_free(void *p);
  *  NULL when there is none.  xfree(NULL) is fine. */
 void *xzalloc(size_t size);
 void xfree(void *p);
-#define xzalloc_array(type, n)	((type *)((n) > SIZE_MAX / sizeof(type) ? NULL : xzalloc(sizeof(type) * (n))))
+#define xzalloc_array(type, n)	((type *)((size_t)(n) > SIZE_MAX / sizeof(type) ? NULL : xzalloc(sizeof(type) * (n))))
 
 /* --- references (mm/frame.c) --- */
 /** frame_get() - take a reference on @f if @d owns it.  False: it does not, or it is dying. */

@@ -41,8 +41,11 @@ void mmu_load_address_space(struct vcpu *v);
 int mmu_set_base(struct vcpu *v, mfn_t l4, bool user);
 int mmu_pin(struct domain *d, mfn_t mfn, int level);
 int mmu_unpin(struct domain *d, mfn_t mfn);
-/** mmu_relinquish() - a dying domain: drop bases and pins and release all frames. */
-void mmu_relinquish(struct domain *d);
+/** mmu_drop_tables() - a dying domain: its bases, descriptor tables and pins go, and with them
+ *  every reference its page tables hold. */
+void mmu_drop_tables(struct domain *d);
+/** mmu_release_frames() - then: at most @budget of its frames; true when none is left to do. */
+bool mmu_release_frames(struct domain *d, unsigned int budget);
 /** mmu_set_gdt() - @nr segdesc frames, @ents entries; replaces the old ones.  -EINVAL. */
 int mmu_set_gdt(struct vcpu *v, const uint64_t *mfns, unsigned int ents);
 void mmu_drop_ldt(struct vcpu *v);

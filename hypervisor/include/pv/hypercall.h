@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hypercalls that have no module header of their own (hypercall/). */
+#pragma once
+#include <pv/domain.h>
+
+/** hypercall_dispatch() - number @nr with arguments @a; -ENOSYS for unknown numbers. */
+long hypercall_dispatch(unsigned int nr, const uint64_t a[6]);
+long do_multicall(uint64_t list, unsigned int count);
+long do_memory_op(unsigned int cmd, uint64_t arg);
+long do_domctl(uint64_t arg);
+long do_sysctl(uint64_t arg);
+long do_platform_op(uint64_t arg);
+long do_xen_version(unsigned int cmd, uint64_t arg);
+long do_vm_assist(unsigned int cmd, unsigned int type);
+long do_godwit_op(unsigned int cmd, uint64_t arg);
+/** hypercall_page_fill() - the stubs older kernels call through (one page at @p). */
+void hypercall_page_fill(uint8_t *p);
+/** domain_info() - what tools see of @d. */
+void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *i);
