@@ -36,3 +36,8 @@ UNIT_TESTS += test_stream_cmd
 test_stream_cmd_SRCS := tests/unit/test_stream_cmd.c checkpoint/cmd.c checkpoint/cmd_verify.c \
 	checkpoint/cmd_info.c $(VERIFY_SRCS) $(STREAM_SRCS)
 test_stream_cmd_LIBS := $(STREAM_LIBS)
+
+UNIT_TESTS += test_stream_rules
+test_stream_rules_SRCS := tests/unit/test_stream_rules.c tests/unit/test_stream_util.c \
+	$(VERIFY_SRCS) $(STREAM_SRCS)
+test_stream_rules_LIBS := $(STREAM_LIBS)
