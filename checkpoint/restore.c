@@ -35,6 +35,7 @@ struct restore {
 	unsigned int nr_vcpus;
 	struct vcpu_state vcpus[STREAM_VCPUS_MAX];
 
+	bool last_round;
 	bool has_final;
 	uint64_t start_info_pfn;
 	bool has_nr_pinned;
@@ -175,7 +176,12 @@ static int on_record(struct restore *r, const struct stream_record *rec)
 		return on_final(r, rec->final);
 	case STREAM_ROUND_BEGIN:
 		r->out->rounds++;
-		phase(r, rec->round_begin->last ? "last-round" : "precopy");
+		r->last_round = rec->round_begin->last;
+		phase(r, r->last_round ? "last-round" : "precopy");
+		return 0;
+	case STREAM_ROUND_END:
+		if (r->hooks->round_end)
+			return r->hooks->round_end(r->ctx, rec->round_end->number, r->last_round);
 		return 0;
 	default:
 		/* P2M_INFO is kept by the reader; the rest is for people. */

@@ -34,6 +34,8 @@ struct restore_hooks {
 		       char why[200]);
 	/** batch() - after each batch; -errno ends the restore.  May be NULL. */
 	int (*batch)(void *ctx, const struct stream_totals *so_far);
+	/** round_end() - a round has been taken in; -errno ends the restore.  May be NULL. */
+	int (*round_end)(void *ctx, unsigned int number, bool last);
 	/** phase() - a named phase begins now (for the ledger).  May be NULL. */
 	void (*phase)(void *ctx, const char *name);
 };

@@ -215,6 +215,20 @@ static int connect_stream(struct source *s)
 	return 0;
 }
 
+/* What the target said about its end, if that explains ours. */
+static void explain_break(struct source *s)
+{
+	enum target_state state;
+	json_t *reply;
+
+	if (s->out->why[0] || !s->prepared || ask(s, "status", &state, &reply))
+		return;
+	if (json_is_string(json_object_get(reply, "error")))
+		fail(s, SOURCE_CAUSE_FAILED, 0, "%s: %s", s->p->peer_name,
+		     wire_text(reply, "error", ""));
+	json_decref(reply);
+}
+
 /* --- hooks of save_domain() ------------------------------------------------------------------ */
 
 static void to_policy_round(const struct save_round *r, struct policy_round *p)
@@ -241,15 +255,45 @@ static int hook_batch(void *ctx, const struct save_round *r)
 	return 0;
 }
 
+/* The target has taken the round in: only then is its time known. */
+static int wait_round(struct source *s, unsigned int number)
+{
+	json_t *msg;
+	int ret;
+
+	ret = wire_recv(s->from, &msg);
+	if (ret) {
+		explain_break(s);
+		return fail(s, SOURCE_CAUSE_FAILED, ret, "the target fell silent in round %u: %s",
+			    number, strerror(-ret));
+	}
+	if (!wire_is(msg, "round") ||
+	    json_integer_value(json_object_get(msg, "number")) != number) {
+		fail(s, SOURCE_CAUSE_FAILED, 0, "%s: %s", s->p->peer_name,
+		     wire_text(msg, "error", "unexpected answer"));
+		ret = -EREMOTEIO;
+	}
+	json_decref(msg);
+	return ret;
+}
+
 static int hook_round_end(void *ctx, const struct save_round *r)
 {
 	struct source *s = ctx;
 	struct source_result *out = s->out;
+	uint64_t begin = ledger_now_us();
 	struct policy_verdict v;
 
+	if (!s->p->dry_run) {
+		int ret = wait_round(s, r->number);
+
+		if (ret)
+			return ret;
+	}
 	if (out->nr_rounds >= POLICY_MAX_ROUNDS)
 		return SAVE_STOP_GUEST;
 	to_policy_round(r, &out->rounds[out->nr_rounds++]);
+	out->rounds[out->nr_rounds - 1].duration_us += ledger_now_us() - begin;
 	policy_decide(&s->p->limits, &s->p->costs, out->rounds, out->nr_rounds, &v);
 	if (s->p->progress)
 		progress_round(s->p->progress, r->number, &out->rounds[out->nr_rounds - 1], &v);
@@ -317,20 +361,6 @@ static int drop_bytes(void *ctx, const void *buf, size_t len)
 static const struct stream_io nowhere = { .write = drop_bytes };
 
 /* --- sending ---------------------------------------------------------------------------------- */
-
-/* What the target said about its end, if that explains ours. */
-static void explain_break(struct source *s)
-{
-	enum target_state state;
-	json_t *reply;
-
-	if (s->out->why[0] || !s->prepared || ask(s, "status", &state, &reply))
-		return;
-	if (json_is_string(json_object_get(reply, "error")))
-		fail(s, SOURCE_CAUSE_FAILED, 0, "%s: %s", s->p->peer_name,
-		     wire_text(reply, "error", ""));
-	json_decref(reply);
-}
 
 static int send_stream(struct source *s, const struct godwit_domain_facts *facts)
 {

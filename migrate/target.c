@@ -452,6 +452,7 @@ int target_prepare(struct target *t, const json_t *request, json_t **reply)
 struct receive {
 	struct target *t;
 	struct target_session *s;
+	const struct stream_io *out;
 };
 
 static int hook_prepare(void *ctx, const Stream__StreamInfo *info,
@@ -481,6 +482,19 @@ static int hook_batch(void *ctx, const struct stream_totals *so_far)
 	return ret;
 }
 
+/*
+ * The source waits for this before it goes on: when it stops the guest, nothing
+ * is left in front of the last round.
+ */
+static int hook_round_end(void *ctx, unsigned int number, bool last)
+{
+	struct receive *rx = ctx;
+
+	if (last)
+		return 0;
+	return wire_send(rx->out, json_pack("{s:s, s:i}", "msg", "round", "number", (int)number));
+}
+
 static void hook_phase(void *ctx, const char *name)
 {
 	struct receive *rx = ctx;
@@ -489,7 +503,8 @@ static void hook_phase(void *ctx, const char *name)
 }
 
 static const struct restore_hooks receive_hooks = {
-	.prepare = hook_prepare, .batch = hook_batch, .phase = hook_phase,
+	.prepare = hook_prepare, .batch = hook_batch, .round_end = hook_round_end,
+	.phase = hook_phase,
 };
 
 static int receive_stream(struct receive *rx, const struct stream_io *in)
@@ -604,7 +619,7 @@ int target_receive(struct target *t, const char *id, const struct stream_io *in,
 	s = start_receiving(t, id, &ret);
 	if (!s)
 		return ret;
-	rx = (struct receive) { .t = t, .s = s };
+	rx = (struct receive) { .t = t, .s = s, .out = out };
 	ret = wire_send(out, json_pack("{s:s, s:I}", "msg", "hello", "clock_us",
 				       (json_int_t)ledger_now_us()));
 	if (!ret)
@@ -645,7 +660,7 @@ static json_t *describe_locked(struct target *t, const struct target_session *s)
 {
 	char uuid[UUID_TEXT_BYTES];
 	bool alive = s->state == TARGET_PREPARING ||
-		     t->p.ops->alive(t->p.ctx, s->ids.domid, s->demand.cfg.uuid);
+		     t->p.ops->alive(t->p.ctx, s->ids.domid, s->demand.cfg.uuid) > 0;
 	json_t *j;
 
 	uuid_format(s->demand.cfg.uuid, uuid);
@@ -668,13 +683,17 @@ static json_t *describe_locked(struct target *t, const struct target_session *s)
  */
 static int ask_unknown(struct target *t, const char *id, const uint8_t *uuid, json_t **reply)
 {
-	bool alive;
+	int alive;
 
 	if (!uuid) {
 		*reply = json_pack("{s:s}", "error", "no such session");
 		return 404;
 	}
 	alive = t->p.ops->alive(t->p.ctx, 0, uuid);
+	if (alive < 0) {
+		*reply = json_pack("{s:s}", "error", "a copy stands here, but the session is not known");
+		return 409;
+	}
 	*reply = json_pack("{s:s, s:s, s:b}", "session", id, "state",
 			   alive ? "running" : "aborted", "alive", alive);
 	return 200;

@@ -72,8 +72,12 @@ struct target_host_ops {
 	void (*destroy)(void *host);
 	/** release() - free @host; the domain stays as it is. */
 	void (*release)(void *host);
-	/** alive() - is there a domain with this id and uuid? domid 0 = any. */
-	bool (*alive)(void *ctx, domid_t domid, const uint8_t uuid[16]);
+	/**
+	 * alive() - is there a domain with this id and uuid?  domid 0 = any.
+	 * 1, 0, or -EBUSY: with domid 0 only one was found that stands suspended,
+	 * which may be the source's own copy when both sides are one host.
+	 */
+	int (*alive)(void *ctx, domid_t domid, const uint8_t uuid[16]);
 	/** unpause_found() - after a restart: the guest is ours and may still be paused. */
 	void (*unpause_found)(void *ctx, domid_t domid, const uint8_t uuid[16]);
 	/** reap() - after a restart: destroy what an earlier daemon left half-built. */

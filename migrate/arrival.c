@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/* See arrival.h. */
+#define LOG_PREFIX "arrival"
+#include "migrate/arrival.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "migrate/ledger.h"
+#include "net-arp/announce.h"
+#include "net-arp/rawsock.h"
+#include "toolstack/domain.h"
+#include "toolstack/lib/log.h"
+
+#define RENAME_TRIES	300
+#define RENAME_PAUSE_MS	200
+
+struct arrival {
+	domid_t domid;
+	struct domain_config cfg;
+	bool renamed;
+};
+
+struct voice {
+	bool open;
+	struct rawsock sock;
+	struct announce announce;
+};
+
+static void sleep_us(uint64_t us)
+{
+	struct timespec ts = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* --- announcing ---------------------------------------------------------------------- */
+
+static int send_frame(void *ctx, const struct arp_frame *f)
+{
+	return rawsock_send(ctx, f);
+}
+
+static void voice_open(struct voice *v, domid_t domid, unsigned int devid,
+		       const struct config_vif *vif)
+{
+	struct announce_station who = { 0 };
+	char except[32];
+	int ret;
+
+	snprintf(except, sizeof(except), "vif%u.%u", domid, devid);
+	memcpy(who.mac.b, vif->mac, 6);
+	ret = rawsock_open(&v->sock, vif->bridge, except);
+	if (ret) {
+		log_warn_errno(ret, "domain %u: %s cannot be announced on %s", domid, except,
+			       vif->bridge);
+		return;
+	}
+	ret = announce_init(&v->announce, &who, &announce_default_schedule, 0, ledger_now_us());
+	v->open = !ret;
+	if (ret)
+		rawsock_close(&v->sock);
+}
+
+static void announce_all(domid_t domid, const struct domain_config *cfg)
+{
+	struct voice *voices = calloc(CONFIG_MAX_VIFS, sizeof(*voices));
+	uint64_t wait = 1;
+
+	if (!voices)
+		return;
+	for (unsigned int i = 0; i < cfg->nr_vifs; i++)
+		voice_open(&voices[i], domid, i, &cfg->vifs[i]);
+	while (wait) {
+		wait = 0;
+		for (unsigned int i = 0; i < cfg->nr_vifs; i++) {
+			uint64_t us;
+
+			if (!voices[i].open)
+				continue;
+			us = announce_step(&voices[i].announce, ledger_now_us(), send_frame,
+					   &voices[i].sock);
+			if (us && (!wait || us < wait))
+				wait = us;
+		}
+		sleep_us(wait);
+	}
+	for (unsigned int i = 0; i < cfg->nr_vifs; i++)
+		if (voices[i].open)
+			rawsock_close(&voices[i].sock);
+	free(voices);
+}
+
+/* --- its own name ---------------------------------------------------------------------- */
+
+static void take_name(struct arrival *a)
+{
+	size_t len = strlen(a->cfg.name);
+	struct toolstack ts = { 0 };
+
+	if (len <= strlen(ARRIVAL_SUFFIX) || toolstack_open(&ts, TOOLSTACK_HCALL | TOOLSTACK_XS))
+		return;
+	a->cfg.name[len - strlen(ARRIVAL_SUFFIX)] = '\0';
+	for (int i = 0; i < RENAME_TRIES; i++) {
+		domid_t other;
+
+		/* Asked first: domain_rename() would log each failure. */
+		if (domain_find(&ts, a->cfg.name, &other) == -ESRCH) {
+			domain_rename(&ts, a->domid, a->cfg.name);
+			break;
+		}
+		sleep_us(RENAME_PAUSE_MS * 1000);
+	}
+	toolstack_close(&ts);
+}
+
+void arrival_run(domid_t domid, const struct domain_config *cfg)
+{
+	announce_all(domid, cfg);
+	domain_monitor_spawn(domid);
+}
+
+static void *arrival_thread(void *arg)
+{
+	struct arrival *a = arg;
+
+	arrival_run(a->domid, &a->cfg);
+	if (a->renamed)
+		take_name(a);
+	config_release(&a->cfg);
+	free(a);
+	return NULL;
+}
+
+void arrival_start(domid_t domid, const struct domain_config *cfg, bool renamed)
+{
+	struct arrival *a = calloc(1, sizeof(*a));
+	pthread_t thread;
+
+	if (!a || config_copy(&a->cfg, cfg)) {
+		free(a);
+		log_warn("domain %u: no memory to announce it", domid);
+		return;
+	}
+	a->domid = domid;
+	a->renamed = renamed;
+	if (pthread_create(&thread, NULL, arrival_thread, a)) {
+		log_warn("domain %u: no thread to announce it", domid);
+		config_release(&a->cfg);
+		free(a);
+		return;
+	}
+	pthread_detach(thread);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The other host, over HTTP: source_peer_ops on libcurl.
+ *
+ * Control requests share one kept-alive connection.  The data connection is
+ * another one: HTTP Upgrade, then a raw duplex stream on its socket, so no
+ * request ever queues behind pages.
+ */
+#ifndef MIGRATE_CLIENT_H
+#define MIGRATE_CLIENT_H
+
+#include "migrate/source.h"
+
+/** The protocol that is asked for in the Upgrade header. */
+#define CLIENT_UPGRADE "godwit-stream/1"
+
+struct client;
+
+/**
+ * client_new() - a client of one host.
+ * @url:        "http://host:port"
+ * @timeout_ms: for a control request, for connecting, and for the data
+ *              connection to make progress
+ * Return: 0; -ENOMEM; -EIO libcurl does not start.
+ */
+int client_new(const char *url, unsigned int timeout_ms, struct client **out);
+
+/** client_free() - close all; NULL is allowed. */
+void client_free(struct client *c);
+
+/**
+ * client_url() - "HOST", "HOST:PORT", "[v6]:PORT" or a URL to a URL.
+ * @text: as the user wrote it
+ * @url:  gets it
+ * @len:  its size
+ * Return: 0; -EINVAL for anything that is no such thing.
+ */
+int client_url(const char *text, char *url, size_t len);
+
+/** The operations; their ctx is a struct client. */
+extern const struct source_peer_ops client_ops;
+
+#endif
