@@ -20,7 +20,7 @@
  *    avt more than wake_credit_ns before it, so sleeping saves up no claim.
  *  - rq.idle_mask: CPUs that have nothing to run and were not sent for yet.
  *
- * Virtual times are compared by their difference, so that they may wrap.
+ * Virtual times are added and compared by vt_*(), so that they may wrap.
  */
 #include <pv/domain.h>
 #include <pv/errno.h>
@@ -59,9 +59,19 @@ static int64_t warp_limit_ns;
 static int64_t warp_renew_ns;
 static int64_t wake_credit_ns;
 
+static int64_t vt_add(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static int64_t vt_diff(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+
 static bool vt_before(int64_t a, int64_t b)
 {
-	return (int64_t)((uint64_t)a - (uint64_t)b) < 0;
+	return vt_diff(a, b) < 0;
 }
 
 static bool vcpu_runnable(const struct vcpu *v)
@@ -88,7 +98,7 @@ static int64_t to_real(const struct vcpu *v, int64_t virtual_ns)
 
 static void set_evt(struct vcpu *v)
 {
-	v->sched.evt = v->sched.avt - (v->sched.warp ? WARP_NS : 0);
+	v->sched.evt = vt_add(v->sched.avt, v->sched.warp ? -WARP_NS : 0);
 }
 
 /* @v runs: charge it for the time since it was last charged. */
@@ -101,9 +111,9 @@ static void account(struct vcpu *v, s_time_t now)
 	if (v->is_idle || ran <= 0)
 		return;
 	ran = min(ran, 1000 * MSEC * 1000);	/* the product below stays in 64 bits */
-	s->avt += to_virtual(v, ran);
-	if (vt_before(s->avt, rq.svt - LAG_MAX_NS))
-		s->avt = rq.svt - LAG_MAX_NS;
+	s->avt = vt_add(s->avt, to_virtual(v, ran));
+	if (vt_diff(rq.svt, s->avt) > LAG_MAX_NS)
+		s->avt = vt_add(rq.svt, -LAG_MAX_NS);
 	if (s->warp) {
 		s->warp_left_ns -= ran;
 		s->warp = s->warp_left_ns > 0;
@@ -236,7 +246,8 @@ static void slice_disarm(struct sched_cpu *c)
 static void slice_set(struct sched_cpu *c, const struct vcpu *waiting, s_time_t now)
 {
 	const struct sched_vcpu *s = &c->curr->sched;
-	int64_t left = to_real(c->curr, waiting->sched.evt + allowance_ns - s->evt);
+	int64_t ahead = vt_diff(waiting->sched.evt, s->evt) + allowance_ns;
+	int64_t left = to_real(c->curr, min(ahead, 1000 * MSEC));
 
 	if (s->warp)
 		left = min(left, s->warp_left_ns);
@@ -310,8 +321,8 @@ static void make_runnable(struct vcpu *v)
 	s_time_t now = now_ns();
 
 	account_running(now);
-	if (vt_before(v->sched.avt, rq.svt - wake_credit_ns))
-		v->sched.avt = rq.svt - wake_credit_ns;
+	if (vt_diff(rq.svt, v->sched.avt) > wake_credit_ns)
+		v->sched.avt = vt_add(rq.svt, -wake_credit_ns);
 	grant_warp(v, now);
 	set_evt(v);
 	runstate_change(v, RUNSTATE_runnable, now);
@@ -365,15 +376,15 @@ static struct vcpu *choose(unsigned int cpu, struct vcpu *prev)
 		return prev;
 	if (prev->sched.yielded) {
 		/* It gives up its claim on what lies between, within reason. */
-		int64_t give = first->sched.avt - prev->sched.avt;
+		int64_t give = vt_diff(first->sched.avt, prev->sched.avt);
 
 		if (give > 0)
-			prev->sched.avt += min(give, allowance_ns);
+			prev->sched.avt = vt_add(prev->sched.avt, min(give, allowance_ns));
 		prev->sched.warp = false;
 		set_evt(prev);
 		return first;
 	}
-	if (vt_before(first->sched.evt + allowance, prev->sched.evt))
+	if (vt_diff(prev->sched.evt, first->sched.evt) > allowance)
 		return first;
 	return prev;
 }
