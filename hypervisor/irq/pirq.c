@@ -44,10 +44,8 @@ static int route_locked(unsigned int gsi, bool level, bool active_low)
 	struct pirq *p = &pirqs[gsi];
 	int vector;
 
-	if (p->routed)
+	if (p->routed || gsi == uart_gsi())	/* the console's line is the hypervisor's own */
 		return -EEXIST;
-	if (gsi == uart_gsi())
-		return -EBUSY;
 	vector = ioapic_route(gsi, level, active_low);
 	if (vector < 0)
 		return vector;
@@ -95,7 +93,7 @@ int pirq_bind(struct domain *d, unsigned int pirq, bool will_share)
 		return -EINVAL;
 	p = &pirqs[pirq];
 	spin_lock(&pirq_lock);
-	if (p->owner)
+	if (p->owner || pirq == uart_gsi())
 		err = -EBUSY;
 	else if (!p->routed)
 		err = route_isa_locked(pirq);

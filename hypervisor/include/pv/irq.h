@@ -13,8 +13,8 @@ bool pirq_valid(unsigned int pirq);
 
 /**
  * pirq_setup() - program the line of @gsi as domain 0 read it from ACPI (PHYSDEVOP_setup_gsi).
- * Return: 0, -EEXIST when the line is programmed already (its settings stay), -EINVAL for no
- * such GSI, -EBUSY for the hypervisor's own line, -ENOSPC without a vector.
+ * Return: 0, -EEXIST when the line is programmed already (its settings stay; so is the
+ * hypervisor's own), -EINVAL for no such GSI, -ENOSPC without a vector.
  */
 int pirq_setup(unsigned int gsi, bool level, bool active_low);
 
