@@ -200,7 +200,7 @@ static void svt_advance(const struct vcpu *next)
 		rq.svt = least;
 }
 
-/* --- which CPU should look, and when ------------------------------------------------------ */
+/* --- which CPU should look, and when ----------------------------------------------------- */
 
 static void cpu_reschedule(unsigned int cpu)
 {
@@ -282,7 +282,7 @@ static void preempt_for(struct vcpu *v, s_time_t now)
 		slice_arm(last, last->curr->sched.dispatched + min_run_ns);
 }
 
-/* --- waking -------------------------------------------------------------------------------- */
+/* --- waking ------------------------------------------------------------------------------ */
 
 /* Bring the virtual clocks up to date, before anyone is compared with them. */
 static void account_running(s_time_t now)
@@ -362,7 +362,7 @@ void vcpu_clear_pause(struct vcpu *v, unsigned int bit)
 		vcpu_wake(v);
 }
 
-/* --- the schedule handler ------------------------------------------------------------------- */
+/* --- the schedule handler ---------------------------------------------------------------- */
 
 static struct vcpu *choose(unsigned int cpu, struct vcpu *prev)
 {
@@ -470,7 +470,7 @@ void sched_switched_in(struct vcpu *next)
 		next->sched.areas_stale = next->sched.runstate_gva != 0;
 }
 
-/* --- blocking ------------------------------------------------------------------------------- */
+/* --- blocking ---------------------------------------------------------------------------- */
 
 void vcpu_block(void)
 {
@@ -485,7 +485,8 @@ void vcpu_block(void)
 		softirq_raise(SOFTIRQ_SCHEDULE);
 }
 
-static bool poll_satisfied(struct vcpu *v, const uint32_t *ports, unsigned int nr, s_time_t deadline)
+static bool poll_satisfied(struct vcpu *v, const uint32_t *ports, unsigned int nr,
+			   s_time_t deadline)
 {
 	for (unsigned int i = 0; i < nr; i++)
 		if (evtchn_port_pending(v->domain, ports[i]))
@@ -545,7 +546,7 @@ void vcpu_kick(struct vcpu *v)
 		smp_send_kick(cpu);
 }
 
-/* --- pausing --------------------------------------------------------------------------------- */
+/* --- pausing ----------------------------------------------------------------------------- */
 
 void vcpu_pause_nosync(struct vcpu *v)
 {
@@ -591,7 +592,7 @@ void domain_unpause(struct domain *d)
 			vcpu_unpause(d->vcpu[i]);
 }
 
-/* --- what the guest sees ----------------------------------------------------------------------- */
+/* --- what the guest sees ----------------------------------------------------------------- */
 
 void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out)
 {
@@ -654,7 +655,7 @@ void sched_update_areas(struct vcpu *v)
 	runstate_area_update(v);
 }
 
-/* --- life ------------------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------------- */
 
 static void singleshot_expired(void *data)
 {
