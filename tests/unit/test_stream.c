@@ -719,6 +719,76 @@ static void writer_refuses_wrong_order(void **state)
 	}
 }
 
+static int op_end_by_hand(struct stream_writer *w)
+{
+	Stream__End e = STREAM__END__INIT;
+
+	return stream_write_msg(w, STREAM_END, &e.base);
+}
+
+static int op_wrong_message(struct stream_writer *w)
+{
+	Stream__Ledger l = STREAM__LEDGER__INIT;
+
+	return stream_write_msg(w, STREAM_XENSTORE, &l.base);
+}
+
+static int op_unknown_type(struct stream_writer *w)
+{
+	Stream__Ledger l = STREAM__LEDGER__INIT;
+
+	return stream_write_msg(w, 0x80000777, &l.base);
+}
+
+static void writer_refuses_wrong_messages(void **state)
+{
+	static const struct {
+		enum place place;
+		int (*op)(struct stream_writer *w);
+		const char *says;
+	} cases[] = {
+		{ P_BETWEEN, op_end_by_hand, "(END): no message is written" },
+		{ P_BETWEEN, op_unknown_type, "(unknown): no message is written" },
+		{ P_BETWEEN, op_wrong_message, "of another type" },
+		{ P_START, op_p2m, "header is not written yet" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct stream_mem m;
+		struct stream_writer *w = writer_at(&m, cases[i].place);
+
+		assert_int_equal(cases[i].op(w), -EINVAL);
+		assert_non_null(strstr(stream_writer_error(w), cases[i].says));
+		stream_writer_free(w);
+		stream_mem_release(&m);
+	}
+}
+
+/* 4096 nodes of 4096 bytes each: every field legal, 16 MiB together. */
+static void writer_refuses_a_message_too_large(void **state)
+{
+	static Stream__XenstoreNode node, *nodes[4096];
+	static uint8_t value[4096];
+	Stream__Xenstore x = STREAM__XENSTORE__INIT;
+	struct stream_mem m;
+	struct stream_writer *w = writer_at(&m, P_BETWEEN);
+	size_t i, before = m.len;
+
+	stream__xenstore_node__init(&node);
+	node.path = (char *)"a";
+	node.has_value = 1;
+	node.value = (ProtobufCBinaryData){ sizeof(value), value };
+	for (i = 0; i < 4096; i++)
+		nodes[i] = &node;
+	x.n_nodes = 4096;
+	x.nodes = nodes;
+	assert_int_equal(stream_write_msg(w, STREAM_XENSTORE, &x.base), -EMSGSIZE);
+	assert_int_equal(m.len, before);
+	stream_writer_free(w);
+	stream_mem_release(&m);
+}
+
 static void final_needs_everything(void **state)
 {
 	int left_out;
@@ -1038,6 +1108,8 @@ int main(void)
 		cmocka_unit_test(optional_record_with_right_totals),
 		cmocka_unit_test(order_is_enforced_on_both_sides),
 		cmocka_unit_test(writer_refuses_wrong_order),
+		cmocka_unit_test(writer_refuses_wrong_messages),
+		cmocka_unit_test(writer_refuses_a_message_too_large),
 		cmocka_unit_test(final_needs_everything),
 		cmocka_unit_test(writer_refuses_bad_batches),
 		cmocka_unit_test(domain_fields_are_checked),
