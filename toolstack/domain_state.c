@@ -27,10 +27,17 @@ int domain_config_save(domid_t domid, const struct domain_config *cfg)
 	json_t *root = config_to_json(cfg);
 	char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : NULL;
 	char path[64];
-	int ret = -ENOMEM;
+	int ret = 0;
 
 	config_path(domid, path);
-	if (text) {
+	if (!root) {
+		/* jansson packs valid UTF-8 only; xl.cfg may hold any bytes. */
+		log_err("the configuration of %s holds text that is not UTF-8", cfg->name);
+		return -EINVAL;
+	}
+	if (!text)
+		ret = -ENOMEM;
+	if (!ret) {
 		ret = io_mkdir_parents(path);
 		if (!ret)
 			ret = io_write_file_atomic(path, text, strlen(text), 0600);

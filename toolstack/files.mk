@@ -30,9 +30,31 @@ PROGS += godwit
 godwit_SRCS := toolstack/main.c toolstack/commands.c toolstack/cmd_create.c \
 	toolstack/cmd_list.c toolstack/cmd_info.c toolstack/cmd_console.c \
 	toolstack/cmd_domain.c $(TOOLSTACK_DOMAIN_SRCS)
-godwit_LIBS := $(TOOLSTACK_DOMAIN_LIBS)
+# `godwit list` has to be quick, and loading a dozen shared libraries would be
+# half of its time: everything but libc is linked in.
+godwit_LIBS := -Wl,-Bstatic $(TOOLSTACK_DOMAIN_LIBS) -lxentoollog \
+	-lxentoolcore -Wl,-Bdynamic
 
 UNIT_TESTS += test_config
 test_config_SRCS := tests/unit/test_config.c $(TOOLSTACK_CONFIG_SRCS) \
 	toolstack/lib/log.c toolstack/lib/io.c
 test_config_LIBS := -ljansson
+
+UNIT_TESTS += test_elf
+test_elf_SRCS := tests/unit/test_elf.c toolstack/build/elf.c \
+	toolstack/build/unpack.c
+test_elf_LIBS := -lz -llzma -lzstd -llz4
+
+UNIT_TESTS += test_build_layout
+test_build_layout_SRCS := tests/unit/test_build_layout.c \
+	toolstack/build/layout.c toolstack/build/start_info.c
+
+FUZZERS += fuzz_config
+fuzz_config_SRCS := tests/fuzz/fuzz_config.c $(TOOLSTACK_CONFIG_SRCS) \
+	toolstack/lib/log.c toolstack/lib/io.c
+fuzz_config_LIBS := -ljansson
+
+FUZZERS += fuzz_kernel
+fuzz_kernel_SRCS := tests/fuzz/fuzz_kernel.c toolstack/build/elf.c \
+	toolstack/build/unpack.c toolstack/build/layout.c
+fuzz_kernel_LIBS := -lz -llzma -lzstd -llz4

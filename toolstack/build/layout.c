@@ -166,7 +166,8 @@ int layout_plan(struct layout *lo, const struct elf_kernel *k, uint64_t nr_pages
 	ret = check_addresses(lo, k, own_p2m, why);
 	if (!ret && next > nr_pages) {
 		*why = "too little memory for kernel, ramdisk and tables";
-		lo->nr_pages = next;
+		/* More memory makes the p2m list longer; 2 for a table of its own. */
+		lo->nr_pages = next + pages_of(next * sizeof(uint64_t)) - lo->nr_p2m + 2;
 		ret = -ENOMEM;
 	}
 	return ret;
