@@ -20,3 +20,17 @@ test_session_move_SRCS := tests/unit/test_session_move.c tests/unit/fake/fake_hc
 	$(SESSION_SRCS) $(MOVE_SRCS) migrate/policy.c migrate/ledger.c migrate/progress.c \
 	$(CONFIG_SRCS) $(STREAM_SRCS)
 test_session_move_LIBS := $(STREAM_LIBS) -ljansson -lpthread -lm
+
+MIGRATE_PLAIN_SRCS := migrate/policy.c migrate/ledger.c migrate/progress.c
+MOVE_HOST_SRCS := checkpoint/suspend.c migrate/guest.c migrate/client.c migrate/recover.c \
+	$(MOVE_SRCS) $(SESSION_SRCS) $(MIGRATE_PLAIN_SRCS) $(STREAM_SRCS)
+# Recursive: toolstack/files.mk comes after this one.
+MOVE_HOST_LIBS = $(TOOLSTACK_DOMAIN_LIBS) $(STREAM_LIBS) -lcurl -ljansson -lpthread -lm
+
+PROGS += migrate godwitd
+migrate_SRCS = migrate/main.c $(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
+migrate_LIBS = $(MOVE_HOST_LIBS)
+godwitd_SRCS = migrate/daemon.c migrate/api.c migrate/host.c migrate/arrival.c \
+	$(NET_ARP_LIB_SRCS) \
+	$(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
+godwitd_LIBS = $(MOVE_HOST_LIBS) -lmicrohttpd

@@ -103,7 +103,6 @@ struct source_result {
 	char session[SESSION_ID_BYTES];
 	unsigned int nr_rounds;		/* live ones */
 	struct policy_round rounds[POLICY_MAX_ROUNDS];
-	struct save_round last;		/* the one on a standing guest */
 	struct policy_forecast forecast; /* dry run */
 	uint64_t total_us;
 	uint64_t bytes;
