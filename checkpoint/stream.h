@@ -5,8 +5,9 @@
  *
  * Invariant: whatever stream_read_next() hands out has been checked: framing,
  * checksums, legal order, every count, length and pfn against its bound, and
- * every field documented as required is present.  What remains for the caller
- * is the meaning (is there memory, does this CPU have that feature).
+ * every field documented as required is present.  Of a PAGES record only the
+ * LZ4 data is left, which stream_read_pages() checks.  What remains for the
+ * caller is the meaning (is there memory, does this CPU have that feature).
  *
  * A writer obeys the same order rules, so that a mistake is found where it is
  * made.  Errors are sticky: after the first one every call returns it again,
@@ -222,7 +223,8 @@ int stream_write_p2m(struct stream_writer *w, const uint64_t *leaves, uint32_t n
  * @w:      writer
  * @pfns:   strictly ascending, each below DomainInfo.pfn_limit
  * @types:  GODWIT_PAGE_*, PINNED allowed with L1..L4.  An entry of type RETRY
- *          is left out (the caller keeps it for a later batch).
+ *          is left out (the caller keeps it for a later batch, and does not
+ *          count it in RoundEnd.pages).
  * @buffer: @nr slots of 4096 bytes, slot i belongs to pfns[i]; only the slots
  *          of DATA and L1..L4 are read.  Same shape as GODWIT_OP_read_frames.
  * @nr:     1..STREAM_BATCH_MAX
