@@ -55,3 +55,4 @@ $(LAB)/listener $(LAB)/tcpclient: $(LAB)/%: tests/lab/%.c tests/guestprog/common
 	$(Q)$(CC) -std=gnu11 -O2 $(WARN) -D_GNU_SOURCE -I. -o $@ $^
 
 include tests/unit/unpack.mk
+include tests/guest/files.mk

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Event channels and time.  Sources: Xen public event_channel.h, xen.h "vcpu_time_info". */
+#include "tests/guest/lib/guest.h"
+
+long evtchn_op(unsigned int cmd, void *arg)
+{
+	return HC2(event_channel_op, cmd, arg);
+}
+
+void evtchn_unmask(unsigned int port)
+{
+	struct evtchn_unmask u = { port };
+
+	if (evtchn_op(EVTCHNOP_unmask, &u))
+		test_fail("cannot unmask port %u", port);
+}
+
+void evtchn_clear(unsigned int port)
+{
+	__atomic_and_fetch(&shared_info->evtchn_pending[port / 64], ~(1ul << port % 64), __ATOMIC_SEQ_CST);
+}
+
+bool evtchn_pending(unsigned int port)
+{
+	volatile unsigned long *p = shared_info->evtchn_pending;
+
+	return p[port / 64] >> port % 64 & 1;
+}
+
+uint64_t now_ns(void)
+{
+	volatile struct vcpu_time_info *t = &vcpu_info()->time;
+	uint32_t version, lo, hi;
+	uint64_t ns, delta;
+
+	do {
+		version = t->version;
+		__asm__ __volatile__("lfence; rdtsc" : "=a"(lo), "=d"(hi) :: "memory");
+		delta = ((uint64_t)hi << 32 | lo) - t->tsc_timestamp;
+		delta = t->tsc_shift >= 0 ? delta << t->tsc_shift : delta >> -t->tsc_shift;
+		ns = t->system_time + (uint64_t)((unsigned __int128)delta * t->tsc_to_system_mul >> 32);
+		__asm__ __volatile__("" ::: "memory");
+	} while (version & 1 || version != t->version);
+	return ns;
+}
