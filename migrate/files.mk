@@ -34,3 +34,7 @@ godwitd_SRCS = migrate/daemon.c migrate/api.c migrate/host.c migrate/arrival.c \
 	$(NET_ARP_LIB_SRCS) \
 	$(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 godwitd_LIBS = $(MOVE_HOST_LIBS) -lmicrohttpd
+
+# godwit save, godwit restore: toolstack/files.mk adds these to godwit.
+SAVE_CMD_SRCS := checkpoint/cmd_save.c checkpoint/image.c checkpoint/suspend.c \
+	$(MOVE_SRCS) $(STREAM_SRCS)

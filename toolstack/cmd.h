@@ -82,6 +82,13 @@ int cmd_monitor(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
 /**
+ * cmd_program() - a command that is a program of its own beside this one.
+ *
+ * It is not linked in: `godwit list` shall not load its libraries.
+ */
+int cmd_program(int argc, char **argv);
+
+/**
  * console_attach() - join this terminal and a domain's console.
  * @domid: whose; its pty is waited for a few seconds
  *

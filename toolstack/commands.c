@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint/cmd_save.h"
 #include "toolstack/cmd.h"
 #include "toolstack/lib/log.h"
 
@@ -24,6 +25,12 @@ const struct command commands[] = {
 	{ "reboot", "[-w] [-t SECONDS] DOM", "ask a domain to reboot", cmd_reboot },
 	{ "destroy", "DOM", "remove a domain at once", cmd_destroy },
 	{ "rename", "DOM NAME", "give a domain another name", cmd_rename },
+	{ "save", "[-k] [-t SECONDS] DOM FILE", "suspend a domain into a file", cmd_save },
+	{ "restore", "[-p] [-n NAME] [--no-monitor] FILE", "make a saved domain run again",
+	  cmd_restore },
+	{ "migrate", "[OPTION ...] DOM HOST[:PORT]", "move a domain to another host: migrate(1)",
+	  cmd_program },
+	{ "checkpoint", "[OPTION ...] ...", "look at stream files: checkpoint(1)", cmd_program },
 	{ "top", "[-d SECONDS] [-n TIMES]", "CPU use of the domains", cmd_top },
 	{ "dmesg", "[-c]", "messages of the hypervisor", cmd_dmesg },
 	{ "help", "[COMMAND]", "this text", cmd_help },

@@ -29,10 +29,11 @@ HOST_CFLAGS += -D__XEN_TOOLS__
 PROGS += godwit
 godwit_SRCS := toolstack/main.c toolstack/commands.c toolstack/cmd_create.c \
 	toolstack/cmd_list.c toolstack/cmd_info.c toolstack/cmd_console.c \
-	toolstack/cmd_domain.c $(TOOLSTACK_DOMAIN_SRCS)
+	toolstack/cmd_domain.c toolstack/cmd_program.c $(SAVE_CMD_SRCS) \
+	$(TOOLSTACK_DOMAIN_SRCS)
 # `godwit list` has to be quick, and loading a dozen shared libraries would be
 # half of its time: everything but libc is linked in.
-godwit_LIBS := -Wl,-Bstatic $(TOOLSTACK_DOMAIN_LIBS) -lxentoollog \
+godwit_LIBS := -Wl,-Bstatic $(TOOLSTACK_DOMAIN_LIBS) $(STREAM_LIBS) -lxentoollog \
 	-lxentoolcore -Wl,-Bdynamic
 
 UNIT_TESTS += test_config
