@@ -121,6 +121,25 @@ guest-progs: $(GUEST_PROGS:%=$(B)/guest/bin/%)
 
 all: hypervisor progs
 
+# --- tests: docs/testing.md --------------------------------------------------
+# Three steps, so that a bare machine has its compiler before make reads what
+# depends on one.  The last line of the output is `N passed, N failed`.
+.PHONY: deps check check-fast check-parts check-fast-parts
+deps:
+	$(Q)tests/deps.sh
+check-fast-parts: hypervisor progs unit-tests guest-progs guest-tests lab-tools
+check-parts: check-fast-parts fuzzers image
+
+SUBMAKE = +$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+CHECK_BUDGET_S := 2340
+check: deps
+	$(SUBMAKE) check-parts
+	$(Q)tests/run --units "$(UNIT_TESTS)" --fuzzers "$(FUZZERS)" --fuzz-seconds 10 \
+		--budget $(CHECK_BUDGET_S)
+check-fast: deps
+	$(SUBMAKE) check-fast-parts
+	$(Q)tests/run --fast --units "$(UNIT_TESTS)"
+
 .PHONY: clean
 clean:
 	rm -rf $(B)/host $(B)/san $(B)/fuzz $(B)/hv $(B)/gen $(B)/bin $(B)/unit $(B)/guest
