@@ -12,7 +12,8 @@ TOOLSTACK_LIB_LIBS := -lxencall -lxenforeignmemory
 TOOLSTACK_CONFIG_SRCS := toolstack/config.c toolstack/config_json.c \
 	toolstack/lib/uuid.c
 TOOLSTACK_BUILD_SRCS := toolstack/build/unpack.c toolstack/build/elf.c \
-	toolstack/build/layout.c toolstack/build/start_info.c
+	toolstack/build/layout.c toolstack/build/start_info.c \
+	toolstack/build/kcache.c
 TOOLSTACK_DOMAIN_SRCS := $(TOOLSTACK_LIB_SRCS) $(TOOLSTACK_CONFIG_SRCS) \
 	$(TOOLSTACK_BUILD_SRCS) toolstack/build/guest_memory.c \
 	toolstack/build/pv.c toolstack/devices/vif.c toolstack/devices/vbd.c \
@@ -49,6 +50,11 @@ test_elf_LIBS := -lz -llzma -lzstd -llz4
 UNIT_TESTS += test_build_layout
 test_build_layout_SRCS := tests/unit/test_build_layout.c \
 	toolstack/build/layout.c toolstack/build/start_info.c
+
+UNIT_TESTS += test_build_kcache
+test_build_kcache_SRCS := tests/unit/test_build_kcache.c \
+	toolstack/build/kcache.c toolstack/build/unpack.c toolstack/lib/io.c
+test_build_kcache_LIBS := -lz -llzma -lzstd -llz4
 
 FUZZERS += fuzz_config
 fuzz_config_SRCS := tests/fuzz/fuzz_config.c $(TOOLSTACK_CONFIG_SRCS) \

@@ -16,6 +16,7 @@
 #include <xen/grant_table.h>
 
 #include "toolstack/build/elf.h"
+#include "toolstack/build/kcache.h"
 #include "toolstack/build/layout.h"
 #include "toolstack/build/pv.h"
 #include "toolstack/build/start_info.h"
@@ -42,28 +43,55 @@ struct builder {
 
 /* --- files ------------------------------------------------------------------------ */
 
+/* The ELF image of the open kernel file: remembered, or unpacked and remembered. */
+static int unpack_file(struct builder *b, int fd, const char **why)
+{
+	struct stat st;
+	int ret = 0;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)UNPACK_MAX_FILE) {
+		*why = "not a regular file of a kernel's size";
+		return -ENOEXEC;
+	}
+	if (kcache_get(KCACHE_DIR, &st, &b->elf, &b->elf_len) == 0)
+		return 0;
+	b->file = malloc((size_t)st.st_size + 1);
+	if (!b->file)
+		return -ENOMEM;
+	ret = io_pread_full(fd, b->file, (size_t)st.st_size, 0);
+	if (ret)
+		return ret;
+	ret = unpack_kernel((uint8_t *)b->file, (size_t)st.st_size, &b->elf, &b->elf_len, why);
+	if (!ret && b->elf != (uint8_t *)b->file)
+		kcache_put(KCACHE_DIR, &st, b->elf, b->elf_len);
+	return ret;
+}
+
 static int load_kernel(struct builder *b)
 {
 	const char *path = b->cfg->kernel, *why = "";
-	size_t len;
-	int ret;
+	int fd, ret;
 
 	if (!path) {
 		log_err("the configuration names no kernel");
 		return -EINVAL;
 	}
-	ret = io_read_file(path, UNPACK_MAX_FILE, &b->file, &len);
-	if (ret) {
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		ret = -errno;
 		log_errno(ret, "kernel %s", path);
 		return ret;
 	}
-	ret = unpack_kernel((uint8_t *)b->file, len, &b->elf, &b->elf_len, &why);
+	ret = unpack_file(b, fd, &why);
+	close(fd);
 	if (!ret)
 		ret = elf_parse(b->elf, b->elf_len, &b->kernel, &why);
-	if (ret == -ENOMEM)
-		log_err("kernel %s: out of memory", path);
-	else if (ret)
+	if (ret && why[0])
 		log_err("kernel %s: %s", path, why);
+	else if (ret)
+		log_errno(ret, "kernel %s", path);
 	return ret;
 }
 

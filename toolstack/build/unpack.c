@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -26,6 +27,7 @@
 
 /* The kernel's own xz call uses a 32 MiB dictionary; 128 MiB leaves room. */
 #define XZ_MEMORY_LIMIT (128u << 20)
+#define PAGE_BYTES 4096u
 #define LZ4_LEGACY_BLOCK (8u << 20)
 
 struct span {
@@ -145,6 +147,18 @@ static bool find_payload(const uint8_t *file, size_t len, struct span *payload, 
 	return true;
 }
 
+uint8_t *unpack_alloc(size_t len)
+{
+	uint8_t *buf = malloc(len);
+	uintptr_t start = ((uintptr_t)buf + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1);
+	uintptr_t end = ((uintptr_t)buf + len) & ~(uintptr_t)(PAGE_BYTES - 1);
+
+	/* Older kernels do not know the advice; then the pages come one by one. */
+	if (buf && start < end)
+		(void)madvise((void *)start, end - start, MADV_POPULATE_WRITE);
+	return buf;
+}
+
 int unpack_kernel(const uint8_t *file, size_t len, uint8_t **elf, size_t *elf_len,
 		  const char **why)
 {
@@ -174,7 +188,7 @@ int unpack_kernel(const uint8_t *file, size_t len, uint8_t **elf, size_t *elf_le
 	}
 	if (formats[i].trailer_outside)
 		in.len -= 4;
-	out = malloc(size);
+	out = unpack_alloc(size);
 	if (!out)
 		return -ENOMEM;
 	if (!formats[i].inflate(in, out, size) || !is_elf(out, size)) {
