@@ -18,8 +18,8 @@ test_session_save_LIBS := $(STREAM_LIBS) -ljansson -lpthread
 UNIT_TESTS += test_session_move
 test_session_move_SRCS := tests/unit/test_session_move.c tests/unit/fake/fake_hcall.c \
 	$(SESSION_SRCS) $(MOVE_SRCS) migrate/policy.c migrate/ledger.c migrate/progress.c \
-	$(CONFIG_SRCS) $(STREAM_SRCS)
-test_session_move_LIBS := $(STREAM_LIBS) -ljansson -lpthread -lm
+	migrate/client.c migrate/server.c migrate/api.c $(CONFIG_SRCS) $(STREAM_SRCS)
+test_session_move_LIBS := $(STREAM_LIBS) -lcurl -lmicrohttpd -ljansson -lpthread -lm
 
 MIGRATE_PLAIN_SRCS := migrate/policy.c migrate/ledger.c migrate/progress.c
 MOVE_HOST_SRCS := checkpoint/suspend.c migrate/guest.c migrate/client.c migrate/recover.c \
@@ -30,7 +30,7 @@ MOVE_HOST_LIBS = $(TOOLSTACK_DOMAIN_LIBS) $(STREAM_LIBS) -lcurl -ljansson -lpthr
 PROGS += migrate godwitd
 migrate_SRCS = migrate/main.c $(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 migrate_LIBS = $(MOVE_HOST_LIBS)
-godwitd_SRCS = migrate/daemon.c migrate/api.c migrate/host.c migrate/arrival.c \
+godwitd_SRCS = migrate/daemon.c migrate/server.c migrate/api.c migrate/host.c migrate/arrival.c \
 	$(NET_ARP_LIB_SRCS) \
 	$(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 godwitd_LIBS = $(MOVE_HOST_LIBS) -lmicrohttpd

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -28,7 +29,9 @@
 
 #include <cmocka.h>
 
+#include "migrate/client.h"
 #include "migrate/journal.h"
+#include "migrate/server.h"
 #include "migrate/source.h"
 #include "migrate/target.h"
 #include "migrate/wire.h"
@@ -958,6 +961,155 @@ static void test_bad_requests(void **state)
 	rig_release(&r);
 }
 
+/* --- the same over real HTTP on loopback ------------------------------------------------ */
+
+static void open_server(struct rig *r, struct server **server, json_t **health, char url[64])
+{
+	*health = json_pack("{s:s}", "status", "ok");
+	assert_int_equal(server_start(r->target, *health, "127.0.0.1:0", IO_TIMEOUT_MS, server), 0);
+	snprintf(url, 64, "http://127.0.0.1:%u", server_port(*server));
+}
+
+static void test_over_http(void **state)
+{
+	for (int round = 0; round < 3; round++) {
+		struct source_params p;
+		struct server *server;
+		struct client *client;
+		struct rig r;
+		json_t *health;
+		char url[64];
+		int ret;
+
+		rig_init(&r, 3 + round);
+		open_server(&r, &server, &health, url);
+		assert_int_equal(client_new(url, IO_TIMEOUT_MS, &client), 0);
+		p = params(&r);
+		p.peer = &client_ops;
+		p.peer_ctx = client;
+		p.peer_name = url;
+		r.deaf = round == 1;
+		r.refusing = round == 2;
+		ret = source_move(&p, &r.out);
+		if (round == 0)
+			assert_string_equal(r.out.why, "");
+		assert_int_equal(!ret, round == 0);
+		client_free(client);
+		server_stop(server);
+		assert_one_copy(&r);
+		assert_no_journal(&r);
+		json_decref(health);
+		rig_release(&r);
+	}
+}
+
+/* A daemon that is told to end while a guest arrives: the source keeps it. */
+static void *stop_soon(void *arg)
+{
+	usleep(20000);
+	server_stop(arg);
+	return NULL;
+}
+
+static void test_server_ends(void **state)
+{
+	struct source_params p;
+	struct server *server;
+	struct client *client;
+	struct rig r;
+	pthread_t thread;
+	json_t *health;
+	char url[64];
+
+	rig_init(&r, 3);
+	open_server(&r, &server, &health, url);
+	assert_int_equal(client_new(url, 500, &client), 0);
+	p = params(&r);
+	p.peer = &client_ops;
+	p.peer_ctx = client;
+	p.peer_name = url;
+	p.limits.bandwidth_bytes_per_s = 200000;	/* so that it takes a second */
+	assert_int_equal(pthread_create(&thread, NULL, stop_soon, server), 0);
+	assert_int_not_equal(source_move(&p, &r.out), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(r.out.outcome, SOURCE_OUT_KEPT);
+	assert_one_copy(&r);
+	client_free(client);
+	json_decref(health);
+	rig_release(&r);
+}
+
+static int raw_request(unsigned int port, const char *text, char *reply, size_t len)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0), status = 0;
+	ssize_t n;
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+	n = recv(fd, reply, len - 1, 0);
+	reply[n > 0 ? n : 0] = '\0';
+	sscanf(reply, "HTTP/1.1 %d", &status);
+	close(fd);
+	return status;
+}
+
+static void test_http_requests(void **state)
+{
+	static const char session[] = "01020304-0506-4708-890a-0b0c0d0e0f10";
+	struct server *server;
+	struct rig r;
+	json_t *health;
+	char url[64], text[512], reply[4096];
+	unsigned int port;
+
+	rig_init(&r, 3);
+	open_server(&r, &server, &health, url);
+	port = server_port(server);
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
+	assert_int_equal(raw_request(port, GET("/v1/health"), reply, sizeof(reply)), 200);
+	assert_non_null(strstr(reply, "\"ok\""));
+	assert_int_equal(raw_request(port, GET("/v1/sessions"), reply, sizeof(reply)), 200);
+	assert_int_equal(raw_request(port, GET("/"), reply, sizeof(reply)), 404);
+	assert_int_equal(raw_request(port, GET("/v1/sessions/../../etc"), reply, sizeof(reply)), 404);
+	assert_int_equal(raw_request(port, "PUT / HTTP/1.1\r\nHost: x\r\n\r\n", reply,
+				     sizeof(reply)), 405);
+	assert_int_equal(raw_request(port, "POST /v1/sessions HTTP/1.1\r\nHost: x\r\n"
+				     "Content-Length: 5\r\n\r\n{\"a\":", reply, sizeof(reply)), 400);
+	snprintf(text, sizeof(text), "GET /v1/sessions/%s/stream HTTP/1.1\r\nHost: x\r\n\r\n",
+		 session);
+	assert_int_equal(raw_request(port, text, reply, sizeof(reply)), 426);
+	snprintf(text, sizeof(text), "GET /v1/sessions/%s HTTP/1.1\r\nHost: x\r\n\r\n", session);
+	assert_int_equal(raw_request(port, text, reply, sizeof(reply)), 404);
+	/* An upgrade to a session that does not exist is cut at once. */
+	snprintf(text, sizeof(text), "GET /v1/sessions/%s/stream HTTP/1.1\r\nHost: x\r\n"
+		 "Connection: Upgrade\r\nUpgrade: godwit-stream/1\r\n\r\n", session);
+	assert_int_equal(raw_request(port, text, reply, sizeof(reply)), 101);
+	server_stop(server);
+	json_decref(health);
+	rig_release(&r);
+}
+
+static void test_urls(void **state)
+{
+	char url[64];
+
+	assert_int_equal(client_url("host2", url, sizeof(url)), 0);
+	assert_string_equal(url, "http://host2:7070");
+	assert_int_equal(client_url("10.0.0.1:99", url, sizeof(url)), 0);
+	assert_string_equal(url, "http://10.0.0.1:99");
+	assert_int_equal(client_url("[fe80::1]:99", url, sizeof(url)), 0);
+	assert_string_equal(url, "http://[fe80::1]:99");
+	assert_int_equal(client_url("http://h:1/", url, sizeof(url)), -EINVAL);
+	assert_int_equal(client_url("", url, sizeof(url)), -EINVAL);
+	assert_int_equal(client_url("a b", url, sizeof(url)), -EINVAL);
+	assert_int_equal(client_url("h:0", url, sizeof(url)), -EINVAL);
+	assert_int_equal(client_url("h:70000", url, sizeof(url)), -EINVAL);
+	assert_int_equal(client_url("user@h", url, sizeof(url)), -EINVAL);
+	assert_int_equal(client_url("[::1", url, sizeof(url)), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -978,6 +1130,10 @@ int main(void)
 		cmocka_unit_test(test_both_die),
 		cmocka_unit_test(test_target_restart),
 		cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_over_http),
+		cmocka_unit_test(test_server_ends),
+		cmocka_unit_test(test_http_requests),
+		cmocka_unit_test(test_urls),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
