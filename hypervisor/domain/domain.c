@@ -16,6 +16,7 @@
 #include <pv/errno.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
+#include <pv/track.h>
 #include <pv/x86.h>
 
 #define DOMID_END	0x7fefu		/* DOMID_FIRST_RESERVED and idle stay out */
@@ -41,6 +42,7 @@ static void domain_free(struct domain *d)
 		x86_vcpu_destroy(d->vcpu[i]);
 		xfree(d->vcpu[i]);
 	}
+	track_free(d);
 	xfree(d->e820_map);
 	xfree(d);
 }

@@ -1,14 +1,167 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Log-dirty: which pfns changed since they were last fetched.
+ *
+ * A pfn is dirty when its bit is set, or the hardware D bit of a twin entry that maps its
+ * frame is (mm/shadow.c), or a backend has it mapped writable now.  collect turns the last
+ * two into the first and flushes TLBs, so that the next write sets D again; who fetches
+ * a pfn reads the frame afterwards, so a write is either in the bytes read or marks
+ * the page again.  Writes that do not go through the guest's own translations are
+ * marked by whoever makes them: logdirty_mark_mfn().
+ *
+ * Lock: bits are atomic; switching on and off and collecting under mm_lock.
+ */
 #include <pv/errno.h>
-#include <pv/hypercall.h>
+#include <pv/lib.h>
 #include <pv/mmu.h>
-void logdirty_mark_mfn(mfn_t m) { }
-void logdirty_frame_gone(struct domain *d, mfn_t m) { }
-void logdirty_m2p_changed(struct domain *d, mfn_t m, pfn_t p) { }
-void logdirty_disable(struct domain *d) { }
-void shadow_entry_written(struct domain *d, struct frame *table, unsigned int idx, uint64_t new) { }
-void shadow_table_gone(struct domain *d, struct frame *table) { }
-bool shadow_fault(struct vcpu *v, uint64_t va, unsigned int error_code) { return false; }
-mfn_t shadow_root(struct domain *d, mfn_t l4) { return l4; }
-void shadow_entry_harvest(struct domain *d, struct frame *table, unsigned int idx, uint64_t *guest_entry) { }
-long do_godwit_op(unsigned int cmd, uint64_t arg) { return -ENOSYS; }
+#include <pv/track.h>
+
+void logdirty_mark_pfn(struct domain *d, uint64_t pfn)
+{
+	struct logdirty *ld = d->logdirty;
+
+	if (ld && pfn < ld->nr_pfns)
+		set_bit((unsigned int)pfn, ld->bitmap);
+}
+
+void logdirty_mark_mfn(mfn_t m)
+{
+	struct domain *d = mfn_valid(m) ? domain_get_any(mfn_to_frame(m)->owner) : NULL;
+
+	if (unlikely(d && d->logdirty))
+		logdirty_mark_pfn(d, m2p[m.mfn]);
+}
+
+static void all_vcpus(struct domain *d, void (*fn)(struct vcpu *))
+{
+	unsigned int i;
+
+	for (i = 0; i < d->max_vcpus; i++)
+		fn(d->vcpu[i]);
+}
+
+static void logdirty_discard(struct domain *d, struct logdirty *ld)
+{
+	spin_lock(&d->mm_lock);
+	d->logdirty = ld;
+	shadow_free_all(d);
+	d->logdirty = NULL;
+	spin_unlock(&d->mm_lock);
+	xfree(ld->bitmap);
+	xfree(ld);
+}
+
+/* The vCPUs stand while the tables they run on are exchanged: they load CR3 when they go on. */
+int logdirty_enable(struct domain *d)
+{
+	struct track *t = track_get(d);
+	struct logdirty *ld;
+	int ret;
+
+	if (d->logdirty)
+		return -EEXIST;
+	ld = t ? xzalloc(sizeof(*ld)) : NULL;
+	if (!ld)
+		return -ENOMEM;
+	ld->nr_pfns = t->nr_pfns;
+	ld->bitmap = xzalloc_array(uint64_t, t->nr_pfns / 64);
+	if (!ld->bitmap) {
+		xfree(ld);
+		return -ENOMEM;
+	}
+	all_vcpus(d, vcpu_pause);
+	spin_lock(&d->mm_lock);
+	d->logdirty = ld;
+	ret = shadow_make_roots(d);
+	spin_unlock(&d->mm_lock);
+	if (ret)
+		logdirty_discard(d, ld);
+	all_vcpus(d, vcpu_unpause);
+	return ret;
+}
+
+void logdirty_disable(struct domain *d)
+{
+	struct logdirty *ld = d->logdirty;
+
+	if (!ld)
+		return;
+	all_vcpus(d, vcpu_pause);
+	logdirty_discard(d, ld);
+	all_vcpus(d, vcpu_unpause);
+}
+
+uint64_t logdirty_count(const struct logdirty *ld)
+{
+	uint64_t n = 0, i;
+
+	for (i = 0; i < ld->nr_pfns / 64; i++) {
+		uint64_t w = ACCESS_ONCE(ld->bitmap[i]);
+
+		for (; w; w &= w - 1)
+			n++;
+	}
+	return n;
+}
+
+/* What is dirty without anybody telling: frames a backend writes to as it likes, and the pages
+ * the hypervisor itself keeps writing. */
+static void mark_shared(struct domain *d)
+{
+	unsigned int i;
+
+	grant_mark_rw_dirty(d);
+	for (i = 0; i < d->max_vcpus; i++)
+		if (!mfn_eq(d->vcpu[i]->info_mfn, INVALID_MFN))
+			logdirty_mark_mfn(d->vcpu[i]->info_mfn);
+}
+
+uint64_t logdirty_collect(struct domain *d)
+{
+	struct logdirty *ld = d->logdirty;
+
+	spin_lock(&d->mm_lock);
+	shadow_harvest(d);
+	ld->stat_collects++;
+	spin_unlock(&d->mm_lock);
+	tlb_flush_mask(d->dirty_cpus);
+	mark_shared(d);
+	return logdirty_count(ld);
+}
+
+#define FETCH_CHUNK	64u
+
+int logdirty_fetch(struct domain *d, uint64_t *cursor, uint64_t list, uint32_t max, uint32_t *nr)
+{
+	struct logdirty *ld = d->logdirty;
+	uint64_t out[FETCH_CHUNK], pfn = *cursor;
+	unsigned int n = 0;
+
+	*nr = 0;
+	while (pfn < ld->nr_pfns && *nr + n < max) {
+		uint64_t w = ACCESS_ONCE(ld->bitmap[pfn / 64]) >> (pfn % 64);
+
+		if (!w) {
+			pfn = (pfn / 64 + 1) * 64;
+			continue;
+		}
+		pfn += (unsigned int)__builtin_ctzl(w);
+		test_and_clear_bit((unsigned int)pfn, ld->bitmap);
+		out[n++] = pfn++;
+		if (n == FETCH_CHUNK) {
+			if (copy_to_guest(list + *nr * sizeof(out[0]), out, sizeof(out)))
+				goto fault;
+			*nr += n;
+			n = 0;
+		}
+	}
+	if (n && copy_to_guest(list + *nr * sizeof(out[0]), out, n * sizeof(out[0])))
+		goto fault;
+	*nr += n;
+	*cursor = pfn;
+	return 0;
+fault:
+	while (n-- > 0)			/* not delivered: still dirty */
+		set_bit((unsigned int)out[n], ld->bitmap);
+	return -EFAULT;
+}

@@ -42,7 +42,6 @@ static int emulate_locked(struct domain *d, struct frame *table, unsigned int of
 	int ret;
 
 	do {
-		shadow_entry_harvest(d, table, off / 8, p);
 		old = ACCESS_ONCE(*p);
 		new = apply(w, old, (off & 7) * 8, &part);
 		ret = 0;

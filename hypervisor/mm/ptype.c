@@ -63,6 +63,8 @@ int frame_get_type(struct frame *f, unsigned int type)
 
 	f->twin = 0;
 	ret = type_validate(f, type);
+	if (!ret && is_table(type) && (ret = shadow_table_new(d, f, type)))
+		table_devalidate(d, f, (int)type);
 	if (ret) {
 		f->tlb_stamp = tlb_stamp();
 		atomic_store(&f->type, want);
@@ -274,7 +276,6 @@ int table_update_entry(struct domain *d, struct frame *f, unsigned int idx, uint
 
 	if (slot_is_hv(level, idx))
 		return -EINVAL;
-	shadow_entry_harvest(d, f, idx, p);
 	old = ACCESS_ONCE(*p);
 	if (new & PTE_P) {
 		fresh = !same_references(old, new, level);

@@ -82,6 +82,7 @@ struct domain {
 	struct e820_entry *e820_map;	/* XENMEM_set_memory_map, or NULL */
 	unsigned int nr_e820_map;
 	struct logdirty *logdirty;	/* NULL = direct paging */
+	struct track *track;		/* p2m view, NULL until somebody wants to move the domain */
 
 	struct shared_info *shared_info;
 	struct evtchn_domain evtchn;

@@ -96,6 +96,9 @@ bool frame_release(struct frame *f);
 /** frame_table_init() - owners after boot: RAM is the hypervisor's, all else DOMID_IO. */
 void frame_table_init(void);
 
+/** frame_audit() - walk the frame table and count what contradicts its rules (mm/audit.c). */
+void frame_audit(struct godwit_audit *a);
+
 /* --- stale translations (mm/tlb.c) --- */
 /** tlb_note_cr3() - this CPU just wrote CR3, so holds no older translation. */
 void tlb_note_cr3(void);

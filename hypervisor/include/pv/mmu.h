@@ -63,9 +63,9 @@ long do_update_descriptor(uint64_t maddr, uint64_t desc);
 
 /* Shadow mode hooks (mm/shadow.c); each is nothing while d->logdirty is NULL. */
 void shadow_entry_written(struct domain *d, struct frame *table, unsigned int idx, uint64_t new);
+/** shadow_table_new() - a table of @type was validated; -ENOMEM: an L4 needs its twin now. */
+int shadow_table_new(struct domain *d, struct frame *table, unsigned int type);
 void shadow_table_gone(struct domain *d, struct frame *table);
 /** shadow_fault() - true: the fault was the shadow's own affair and is repaired. */
 bool shadow_fault(struct vcpu *v, uint64_t va, unsigned int error_code);
 mfn_t shadow_root(struct domain *d, mfn_t l4);
-/** shadow_harvest_entry() - the guest clears D or W of an entry: fold the twin's D bit first. */
-void shadow_entry_harvest(struct domain *d, struct frame *table, unsigned int idx, uint64_t *guest_entry);

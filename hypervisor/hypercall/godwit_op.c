@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Godwit's own hypercall (include/public/godwit.h): dom0 only; each command copies its structure
+ * in, works on a referenced domain that is not the caller's own, and copies it back.
+ */
+#include <pv/errno.h>
+#include <pv/hypercall.h>
+#include <pv/lib.h>
+#include <pv/track.h>
+
+static int op_version(struct godwit_version *v)
+{
+	v->abi = GODWIT_ABI_VERSION;
+	v->features = GODWIT_FEAT_LOGDIRTY;
+	strlcpy(v->build, "godwit " __DATE__, sizeof(v->build));
+	return 0;
+}
+
+static int op_logdirty(struct domain *d, struct godwit_logdirty *op)
+{
+	int ret = 0;
+
+	if (op->flags)
+		return -EINVAL;
+	spin_lock(&d->lock);
+	if (op->action == GODWIT_LOGDIRTY_ENABLE) {
+		ret = logdirty_enable(d);
+		op->remaining = 0;
+	} else if (op->action == GODWIT_LOGDIRTY_DISABLE) {
+		logdirty_disable(d);
+	} else if (!d->logdirty) {
+		ret = -EINVAL;
+	} else if (op->action == GODWIT_LOGDIRTY_COLLECT) {
+		op->nr_dirty = logdirty_collect(d);
+	} else if (op->action == GODWIT_LOGDIRTY_FETCH) {
+		ret = op->max_pfns == 0 || op->max_pfns > 65536 ? -EINVAL :
+			logdirty_fetch(d, &op->cursor, op->pfns, op->max_pfns, &op->nr_pfns);
+	} else if (op->action != GODWIT_LOGDIRTY_STATS) {
+		ret = -EINVAL;
+	}
+	if (d->logdirty) {
+		op->end_pfn = d->logdirty->nr_pfns;
+		op->stat_faults = d->logdirty->stat_faults;
+		op->stat_collects = d->logdirty->stat_collects;
+		if (op->action == GODWIT_LOGDIRTY_STATS)
+			op->nr_dirty = logdirty_count(d->logdirty);
+	}
+	spin_unlock(&d->lock);
+	return ret;
+}
+
+/* The argument of each command; all but the first and the last begin with the domid. */
+union godwit_arg {
+	uint16_t domid;
+	struct godwit_version version;
+	struct godwit_logdirty logdirty;
+	struct godwit_frames frames;
+	struct godwit_p2m_frames p2m;
+	struct godwit_context context;
+	struct godwit_finish_restore restore;
+	struct godwit_domain_facts facts;
+	struct godwit_audit audit;
+};
+
+static const uint8_t arg_size[] = {
+	[GODWIT_OP_version] = sizeof(struct godwit_version),
+	[GODWIT_OP_logdirty] = sizeof(struct godwit_logdirty),
+	[GODWIT_OP_read_frames] = sizeof(struct godwit_frames),
+	[GODWIT_OP_write_frames] = sizeof(struct godwit_frames),
+	[GODWIT_OP_p2m_frames] = sizeof(struct godwit_p2m_frames),
+	[GODWIT_OP_get_context] = sizeof(struct godwit_context),
+	[GODWIT_OP_set_context] = sizeof(struct godwit_context),
+	[GODWIT_OP_finish_restore] = sizeof(struct godwit_finish_restore),
+	[GODWIT_OP_domain_facts] = sizeof(struct godwit_domain_facts),
+	[GODWIT_OP_audit] = sizeof(struct godwit_audit),
+};
+
+static int on_domain(struct domain *d, unsigned int cmd, union godwit_arg *u)
+{
+	switch (cmd) {
+	case GODWIT_OP_logdirty: return op_logdirty(d, &u->logdirty);
+	case GODWIT_OP_read_frames: return bulk_read_frames(d, &u->frames);
+	case GODWIT_OP_write_frames: return bulk_write_frames(d, &u->frames);
+	case GODWIT_OP_p2m_frames: return bulk_p2m_frames(d, &u->p2m);
+	case GODWIT_OP_get_context: return move_get_context(d, &u->context);
+	case GODWIT_OP_set_context: return move_set_context(d, &u->context);
+	case GODWIT_OP_finish_restore: return move_finish_restore(d, &u->restore);
+	default: return move_facts(d, &u->facts);
+	}
+}
+
+long do_godwit_op(unsigned int cmd, uint64_t arg)
+{
+	union godwit_arg u;
+	struct domain *d;
+	long ret;
+
+	if (!is_privileged(current->domain))
+		return -EPERM;
+	if (cmd >= ARRAY_SIZE(arg_size))
+		return -ENOSYS;
+	if (copy_from_guest(&u, arg, arg_size[cmd]))
+		return -EFAULT;
+	if (cmd == GODWIT_OP_version) {
+		ret = op_version(&u.version);
+	} else if (cmd == GODWIT_OP_audit) {
+		frame_audit(&u.audit);
+		ret = 0;
+	} else {
+		d = domain_get(u.domid);
+		if (!d)
+			return -ESRCH;
+		ret = d == current->domain ? -EINVAL : on_domain(d, cmd, &u);
+		domain_put(d);
+	}
+	/* Also on failure: how far it came is part of the answer. */
+	if (copy_to_guest(arg, &u, arg_size[cmd]))
+		ret = -EFAULT;
+	return ret;
+}

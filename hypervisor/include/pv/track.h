@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What moving a domain needs to know of its memory: the p2m view, the dirty bitmap, the
+ * shadow twins (mm/track.c, mm/logdirty.c, mm/shadow.c, mm/bulk.c).
+ */
+#pragma once
+#include <pv/domain.h>
+
+/*
+ * The p2m view: pfn -> mfn of the frames a domain owns, as its M2P entries say.  Made when first
+ * asked for, true from then on.  A pfn at or beyond nr_pfns is not tracked: the bound keeps a
+ * guest with wild M2P entries from making us allocate.  Lock: domain->page_lock.
+ */
+struct track {
+	uint64_t nr_pfns;		/* entries; a bound on every pfn that moves */
+	uint64_t *p2m;			/* mfn, ~0 = no frame */
+	uint64_t *p2m_leaf;		/* bitmap: pfns that hold leaves of the guest's p2m list */
+	uint64_t end_pfn;		/* one past the highest pfn that has had a frame */
+};
+/** track_get() - the view of @d, made now if need be; NULL: no memory. */
+struct track *track_get(struct domain *d);
+void track_free(struct domain *d);
+/** track_lookup() - mfn of @pfn, or INVALID_MFN. */
+static inline mfn_t track_lookup(const struct track *t, uint64_t pfn)
+{
+	return pfn < t->nr_pfns ? _mfn(ACCESS_ONCE(t->p2m[pfn])) : INVALID_MFN;
+}
+
+struct logdirty {
+	uint64_t nr_pfns;
+	uint64_t *bitmap;		/* bit = pfn; atomic */
+	uint32_t twins[5];		/* twin frames by level 1..4: heads of lists through frame.next */
+	uint64_t nr_twins;
+	uint64_t stat_faults, stat_collects;
+};
+int logdirty_enable(struct domain *d);
+/** logdirty_collect() - D bits of the twins go to the bitmap; TLBs are flushed; the count. */
+uint64_t logdirty_collect(struct domain *d);
+/** logdirty_fetch() - take up to @max dirty pfns from *@cursor on to dom0's list at @list. */
+int logdirty_fetch(struct domain *d, uint64_t *cursor, uint64_t list, uint32_t max, uint32_t *nr);
+uint64_t logdirty_count(const struct logdirty *ld);
+void logdirty_mark_pfn(struct domain *d, uint64_t pfn);
+
+/* shadow.c: all with mm_lock held */
+int shadow_make_roots(struct domain *d);
+void shadow_free_all(struct domain *d);
+void shadow_harvest(struct domain *d);
+
+/* bulk.c */
+struct godwit_frames;
+int bulk_read_frames(struct domain *d, struct godwit_frames *op);
+int bulk_write_frames(struct domain *d, struct godwit_frames *op);
+int bulk_p2m_frames(struct domain *d, struct godwit_p2m_frames *op);
+
+/* domain/move.c */
+int move_get_context(struct domain *d, struct godwit_context *op);
+int move_set_context(struct domain *d, struct godwit_context *op);
+int move_finish_restore(struct domain *d, struct godwit_finish_restore *op);
+int move_facts(struct domain *d, struct godwit_domain_facts *op);
