@@ -78,6 +78,7 @@ int cmd_destroy(int argc, char **argv);
 int cmd_dmesg(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_rename(int argc, char **argv);
+int cmd_weight(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

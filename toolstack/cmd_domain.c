@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Commands on one domain: pause, unpause, shutdown, reboot, destroy, rename. */
+/* Commands on one domain: pause, unpause, shutdown, reboot, destroy, rename, weight. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xen/sched.h>
 
@@ -14,7 +15,9 @@
 /* After a shutdown, the time a monitor has to remove the domain. */
 #define GONE_TIMEOUT_MS 10000u
 
-/* Open, find the domain, do it, close. */
+static int act_weight(struct toolstack *ts, domid_t domid, void *arg);
+
+/* Open, find the domain, do it, close.  Only the weight of domain 0 is ours to touch. */
 static int on_domain(const char *text, int (*act)(struct toolstack *ts, domid_t domid, void *arg),
 		     void *arg)
 {
@@ -24,7 +27,7 @@ static int on_domain(const char *text, int (*act)(struct toolstack *ts, domid_t 
 
 	if (!toolstack_open(&ts, TOOLSTACK_HCALL | TOOLSTACK_XS)) {
 		ret = domain_find(&ts, text, &domid);
-		if (!ret && domid == 0) {
+		if (!ret && domid == 0 && act != act_weight) {
 			log_err("domain 0 is this host itself");
 			ret = -EINVAL;
 		}
@@ -102,6 +105,47 @@ int cmd_rename(int argc, char **argv)
 		return CMD_USAGE;
 	}
 	return on_domain(argv[first], act_rename, argv[first + 1]);
+}
+
+/* --- weight -------------------------------------------------------------------------- */
+
+static int act_weight(struct toolstack *ts, domid_t domid, void *arg)
+{
+	unsigned int *weight = arg;
+	int ret;
+
+	if (*weight) {
+		ret = hcall_domain_set_weight(ts->hcall, domid, *weight);
+		if (ret)
+			log_errno(ret, "cannot set the weight of domain %u", domid);
+		return ret;
+	}
+	ret = hcall_domain_get_weight(ts->hcall, domid, weight);
+	if (ret)
+		log_errno(ret, "cannot ask for the weight of domain %u", domid);
+	else
+		printf("%u\n", *weight);
+	return ret;
+}
+
+int cmd_weight(int argc, char **argv)
+{
+	int code, first = cmd_options(argc, argv, NULL, NULL, 1, 2, &code);
+	unsigned int weight = 0;
+	char *end;
+
+	if (first < 0)
+		return code;
+	if (first + 1 < argc) {
+		unsigned long n = strtoul(argv[first + 1], &end, 10);
+
+		if (end == argv[first + 1] || *end || n < 1 || n > UINT16_MAX) {
+			log_err("weight \"%s\" is not a number in 1..65535", argv[first + 1]);
+			return CMD_USAGE;
+		}
+		weight = (unsigned int)n;
+	}
+	return on_domain(argv[first], act_weight, &weight);
 }
 
 /* --- shutdown, reboot ---------------------------------------------------------------- */

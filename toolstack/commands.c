@@ -25,6 +25,7 @@ const struct command commands[] = {
 	{ "reboot", "[-w] [-t SECONDS] DOM", "ask a domain to reboot", cmd_reboot },
 	{ "destroy", "DOM", "remove a domain at once", cmd_destroy },
 	{ "rename", "DOM NAME", "give a domain another name", cmd_rename },
+	{ "weight", "DOM [WEIGHT]", "show or set a domain's share of the CPUs", cmd_weight },
 	{ "save", "[-k] [-t SECONDS] DOM FILE", "suspend a domain into a file", cmd_save },
 	{ "restore", "[-p] [-n NAME] [--no-monitor] FILE", "make a saved domain run again",
 	  cmd_restore },

@@ -77,6 +77,8 @@ static int set_limits(struct toolstack *ts, const struct domain_config *cfg,
 	if (!ret)
 		ret = hcall_domain_set_max_mem(ts->hcall, dom->domid,
 					       (uint64_t)cfg->maxmem_mb * 1024);
+	if (!ret && cfg->weight)
+		ret = hcall_domain_set_weight(ts->hcall, dom->domid, cfg->weight);
 	if (!ret)
 		ret = hcall_evtchn_alloc_unbound(ts->hcall, dom->domid, &dom->store_port);
 	if (!ret)

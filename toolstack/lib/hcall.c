@@ -213,6 +213,31 @@ int hcall_domain_set_max_mem(struct hcall *h, domid_t domid, uint64_t max_kib)
 	return call_domctl(h, &op);
 }
 
+int hcall_domain_set_weight(struct hcall *h, domid_t domid, unsigned int weight)
+{
+	struct xen_domctl op = { .cmd = XEN_DOMCTL_scheduler_op, .domain = domid };
+
+	if (weight == 0 || weight > UINT16_MAX)
+		return -EINVAL;
+	op.u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT2;
+	op.u.scheduler_op.cmd = XEN_DOMCTL_SCHEDOP_putinfo;
+	op.u.scheduler_op.u.credit2.weight = (uint16_t)weight;
+	return call_domctl(h, &op);
+}
+
+int hcall_domain_get_weight(struct hcall *h, domid_t domid, unsigned int *weight)
+{
+	struct xen_domctl op = { .cmd = XEN_DOMCTL_scheduler_op, .domain = domid };
+	int ret;
+
+	op.u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT2;
+	op.u.scheduler_op.cmd = XEN_DOMCTL_SCHEDOP_getinfo;
+	ret = call_domctl(h, &op);
+	if (!ret)
+		*weight = op.u.scheduler_op.u.credit2.weight;
+	return ret;
+}
+
 int hcall_domain_get_info(struct hcall *h, domid_t domid, struct xen_domctl_getdomaininfo *info)
 {
 	struct xen_domctl op = { .cmd = XEN_DOMCTL_getdomaininfo, .domain = domid };

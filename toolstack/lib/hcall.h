@@ -116,6 +116,18 @@ int hcall_domain_set_max_vcpus(struct hcall *h, domid_t domid, unsigned int n);
 int hcall_domain_set_max_mem(struct hcall *h, domid_t domid, uint64_t max_kib);
 
 /**
+ * hcall_domain_set_weight() - its share of contended CPUs.
+ * @weight: 1..65535, 256 is the default
+ *
+ * Return: 0, -EINVAL (also where another kind of scheduler runs).
+ * Source: XEN_DOMCTL_scheduler_op, credit2's structure.
+ */
+int hcall_domain_set_weight(struct hcall *h, domid_t domid, unsigned int weight);
+
+/** hcall_domain_get_weight() - the inverse. */
+int hcall_domain_get_weight(struct hcall *h, domid_t domid, unsigned int *weight);
+
+/**
  * hcall_domain_get_info() - state of exactly this domain.
  *
  * Return: 0, -ESRCH if there is none with this id (the hypercall itself gives
