@@ -339,13 +339,18 @@ static void special_pages(void **state)
 	struct shared_info si;
 	unsigned int i;
 
-	memset(page, 0xa5, sizeof(page));
+	memset(&si, 0, sizeof(si));
+	si.wc_sec = 1234;	/* the hypervisor's clock, there before the builder */
+	memset(page, 0, sizeof(page));
+	memcpy(page, &si, sizeof(si));
 	shared_info_fill(page);
 	memcpy(&si, page, sizeof(si));
+	assert_int_equal(si.wc_sec, 1234);
 	for (i = 0; i < 32; i++) {
 		assert_int_equal(si.vcpu_info[i].evtchn_upcall_mask, 1);
 		assert_int_equal(si.vcpu_info[i].evtchn_upcall_pending, 0);
 	}
+	memset(page, 0xa5, sizeof(page));
 	hypercall_page_fill(page);
 	for (i = 0; i < 128; i++) {
 		const uint8_t *p = page + i * 32;

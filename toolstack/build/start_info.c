@@ -74,7 +74,7 @@ void shared_info_fill(void *page)
 	struct shared_info *s = page;
 	unsigned int i;
 
-	memset(page, 0, LAYOUT_PAGE);
+	/* The page comes zeroed, with the wallclock in it: that stays. */
 	for (i = 0; i < XEN_LEGACY_MAX_VCPUS; i++)
 		s->vcpu_info[i].evtchn_upcall_mask = 1;
 }

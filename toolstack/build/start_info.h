@@ -21,7 +21,7 @@ void start_info_fill(void *page, const struct layout *lo, const uint64_t *p2m,
 void start_context_fill(struct vcpu_guest_context *ctx, const struct elf_kernel *kernel,
 			const struct layout *lo, const uint64_t *p2m);
 
-/** shared_info_fill() - a new domain's shared_info: all upcalls masked. */
+/** shared_info_fill() - a new, zeroed shared_info: all upcalls masked. */
 void shared_info_fill(void *page);
 
 /**
