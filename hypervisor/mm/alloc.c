@@ -3,10 +3,11 @@
  * The heap: binary buddies over the frame table.
  *
  * Invariant: a frame is FRAME_FREE exactly when it lies in a block on a free
- * list; only the block's first frame carries the order.  Free memory is zero:
- * it is scrubbed when it comes in, so nothing of one domain is ever seen by the
- * next, and an allocation costs no clearing.  Two zones by address, so that
- * memory below 4 GB is spent last.
+ * list; only the block's first frame carries the order.  Free memory is zero, or
+ * marked FRAME_DIRTY and zeroed when it is allocated, so nothing of one domain is ever
+ * seen by the next.  What domains and the hypervisor free is scrubbed at once; what boot
+ * leaves, which may be all of the machine's memory, is marked.  Two zones by address,
+ * so that memory below 4 GB is spent last.
  *
  * Lock: heap_lock, innermost but the log's.
  */
@@ -116,6 +117,8 @@ struct frame *heap_alloc(unsigned int order, uint64_t limit_maddr)
 	for (i = 0; i < (1UL << order); i++) {
 		if (f[i].count & FRAME_STALE)
 			tlb_flush_stale(~0UL, f[i].tlb_stamp);
+		if (f[i].count & FRAME_DIRTY)
+			memset(frame_to_virt(&f[i]), 0, PAGE_SIZE);
 		f[i].count = 0;
 		f[i].type = 0;
 		f[i].owner = DOMID_XEN;
@@ -124,9 +127,19 @@ struct frame *heap_alloc(unsigned int order, uint64_t limit_maddr)
 	return f;
 }
 
-/* The block's frames are already clean and marked; only the lists change. */
-static void heap_insert(struct frame *f, unsigned int order)
+/* @dirty: FRAME_DIRTY when the contents are not zero. */
+static void block_give(struct frame *f, unsigned int order, uint64_t dirty)
 {
+	uint64_t i;
+
+	for (i = 0; i < (1UL << order); i++) {
+		BUG_ON(f[i].count & (FRAME_FREE | FRAME_COUNT_MASK));
+		m2p_set(frame_to_mfn(&f[i]), INVALID_PFN);
+		f[i].count = FRAME_FREE | dirty | (f[i].count & FRAME_STALE);
+		f[i].type = 0;
+		f[i].owner = DOMID_INVALID;
+		f[i].order = 0;
+	}
 	spin_lock(&heap_lock);
 	nr_free += 1UL << order;
 	block_insert(frame_to_mfn(f).mfn, order);
@@ -135,24 +148,14 @@ static void heap_insert(struct frame *f, unsigned int order)
 
 void heap_free(struct frame *f, unsigned int order)
 {
-	uint64_t i;
-
 	memset(frame_to_virt(f), 0, PAGE_SIZE << order);
-	for (i = 0; i < (1UL << order); i++) {
-		BUG_ON(f[i].count & (FRAME_FREE | FRAME_COUNT_MASK));
-		m2p_set(frame_to_mfn(&f[i]), INVALID_PFN);
-		f[i].count = FRAME_FREE | (f[i].count & FRAME_STALE);
-		f[i].type = 0;
-		f[i].owner = DOMID_INVALID;
-		f[i].order = 0;
-	}
-	heap_insert(f, order);
+	block_give(f, order, 0);
 }
 
 uint64_t heap_free_frames(void) { return ACCESS_ONCE(nr_free); }
 
-/* Boot: [start, end) as the largest aligned blocks. */
-void __init heap_add_range(mfn_t start, mfn_t end)
+/* [start, end) as the largest aligned blocks.  Not __init: it takes what was. */
+void heap_add_range(mfn_t start, mfn_t end)
 {
 	uint64_t m = start.mfn;
 
@@ -166,7 +169,7 @@ void __init heap_add_range(mfn_t start, mfn_t end)
 		}
 		while (order < MAX_ORDER && !(m & (1UL << order)) && m + (2UL << order) <= end.mfn)
 			order++;
-		heap_free(&frame_table[m], order);
+		block_give(&frame_table[m], order, FRAME_DIRTY);
 		m += 1UL << order;
 	}
 }

@@ -28,6 +28,7 @@ extern struct frame *frame_table;
 #define FRAME_FREE		BIT(62)	/* on the heap's free list */
 #define FRAME_HV		BIT(61)	/* hypervisor page that a guest may map (shared_info, grants) */
 #define FRAME_STALE		BIT(60)	/* free: a guest's TLB entries may remain, see tlb_stamp */
+#define FRAME_DIRTY		BIT(59)	/* free: not zeroed yet */
 #define FRAME_COUNT_MASK	0xffffffffUL
 
 #define FTYPE_SHIFT		60
@@ -51,7 +52,8 @@ static inline void *frame_to_virt(const struct frame *f) { return mfn_to_virt(fr
 
 /* --- heap (mm/alloc.c) --- */
 void heap_init(void);
-/** heap_add_range() - boot: frames [start, end) of the hypervisor become free memory. */
+/** heap_add_range() - boot: frames [start, end) of the hypervisor become free memory, whatever is
+ *  in them: they are zeroed when they are allocated. */
 void heap_add_range(mfn_t start, mfn_t end);
 /** heap_alloc() - 2^@order contiguous, zeroed, naturally aligned frames of the hypervisor,
  *  below @limit_maddr bytes (0: anywhere).  NULL when there are none. */
