@@ -50,7 +50,32 @@ static bool __init take_chunk(uint64_t nr, uint64_t limit)
 	return true;
 }
 
-void __init dom0_reserve_memory(void)
+/*
+ * The kernel is unpacked before anything else is carved: its buffer is large, and on an EFI
+ * machine no block of that size may be left afterwards.  The heap gets it when it was read.
+ */
+static __initdata struct { const void *elf; size_t size; mfn_t buffer; uint64_t nr; } image;
+
+static void *__init image_buffer(size_t size)
+{
+	image.nr = ROUND_UP(size, PAGE_SIZE) >> PAGE_SHIFT;
+	image.buffer = boot_alloc(image.nr, 1, 0);
+	return mfn_eq(image.buffer, INVALID_MFN) ? NULL : mfn_to_virt(image.buffer);
+}
+
+static void __init unpack_image(void)
+{
+	int ret;
+
+	if (nr_boot_modules < 1)
+		panic("no boot module: the first must be dom0's kernel");
+	ret = unpack_kernel(maddr_to_virt(boot_modules[0].maddr), boot_modules[0].size, image_buffer,
+			    &image.elf, &image.size);
+	if (ret)
+		panic("dom0 kernel: cannot unpack (%d)", ret);
+}
+
+static void __init carve_memory(void)
 {
 	uint64_t all = ram_frames(), want = cmdline_get_u64("dom0_mem", 0) >> PAGE_SHIFT;
 	uint64_t piece;
@@ -66,6 +91,12 @@ void __init dom0_reserve_memory(void)
 	}
 	if (dom0_pages < 64 * MB_FRAMES)
 		panic("dom0_mem: only %lu MiB could be found for dom0", dom0_pages / MB_FRAMES);
+}
+
+void __init dom0_reserve_memory(void)
+{
+	unpack_image();
+	carve_memory();
 }
 
 static uint64_t __init p2m(uint64_t pfn)
@@ -105,47 +136,27 @@ struct layout {
 	uint64_t l4_pfn;
 };
 
-static void *__init image_buffer(size_t size)
+static void __init parse_kernel(struct layout *l)
 {
-	unsigned int order = 0;
-	struct frame *f;
+	int ret = elf_parse(image.elf, image.size, &l->k);
 
-	while ((PAGE_SIZE << order) < size)
-		order++;
-	f = heap_alloc(order, 0);
-	return f ? frame_to_virt(f) : NULL;
-}
-
-static void __init load_segment(void *ctx, uint64_t paddr, const void *data, uint64_t filesz, uint64_t memsz)
-{
-	pfn_copy(paddr, data, filesz);	/* the rest is zero already: frames come scrubbed */
-}
-
-static void __init load_kernel(struct layout *l)
-{
-	const void *elf;
-	size_t size;
-	int ret;
-
-	if (nr_boot_modules < 1)
-		panic("no boot module: the first must be dom0's kernel");
-	ret = unpack_kernel(maddr_to_virt(boot_modules[0].maddr), boot_modules[0].size, image_buffer, &elf, &size);
-	if (ret)
-		panic("dom0 kernel: cannot unpack (%d)", ret);
-	ret = elf_parse(elf, size, &l->k);
 	if (ret)
 		panic("dom0 kernel: not a Xen PV ELF image (%d)", ret);
 	if (l->k.end_paddr >> PAGE_SHIFT >= dom0_pages)
 		panic("dom0_mem too small for its kernel");
-	elf_load(elf, size, load_segment, NULL);
-	/* image_buffer's block is whole pages of the heap; a plain ELF module has none */
-	if (elf != maddr_to_virt(boot_modules[0].maddr)) {
-		unsigned int order = 0;
+}
 
-		while ((PAGE_SIZE << order) < size)
-			order++;
-		heap_free(mfn_to_frame(virt_to_mfn(elf)), order);
-	}
+static void __init load_segment(void *ctx, uint64_t paddr, const void *data, uint64_t filesz, uint64_t memsz)
+{
+	pfn_copy(paddr, data, filesz);	/* the rest is zero already: zero_start() */
+}
+
+static void __init load_kernel(void)
+{
+	elf_load(image.elf, image.size, load_segment, NULL);
+	/* a plain ELF module has no buffer */
+	if (image.nr)
+		heap_add_range(image.buffer, _mfn(image.buffer.mfn + image.nr));
 }
 
 /* --- layout -------------------------------------------------------------------------------- */
@@ -278,6 +289,15 @@ static void __init make_vga_info(struct dom0_vga_console_info *i)
 	i->u.vesa_lfb.blue_size = fb->blue_size;
 }
 
+/* A PV kernel has no EFI tables to find the ACPI root in, and no BIOS area that names it. */
+static void __init make_cmdline(char *dst, size_t size)
+{
+	size_t n = strlcpy(dst, boot_modules[0].cmdline, size);
+
+	if (boot_by_efi && acpi_rsdp_maddr && n < size)
+		snprintf(dst + n, size - n, " acpi_rsdp=0x%lx", acpi_rsdp_maddr);
+}
+
 static void __init make_start_info(struct layout *l)
 {
 	struct start_info *si = pfn_virt(l->start_info_pfn);
@@ -299,7 +319,7 @@ static void __init make_start_info(struct layout *l)
 	si->console.dom0.info_off = sizeof(*si);
 	si->console.dom0.info_size = sizeof(struct dom0_vga_console_info);
 	make_vga_info((struct dom0_vga_console_info *)(si + 1));
-	strlcpy((char *)si->cmd_line, boot_modules[0].cmdline, sizeof(si->cmd_line));
+	make_cmdline((char *)si->cmd_line, sizeof(si->cmd_line));
 }
 
 static void __init make_context(struct layout *l)
@@ -333,14 +353,20 @@ static void __init make_context(struct layout *l)
 static void __init give_memory(void)
 {
 	unsigned int i;
-	uint64_t j;
 
 	dom0->max_pages = ~0UL >> 1;
-	for (i = 0; i < nr_chunks; i++) {
-		for (j = 0; j < chunks[i].nr; j++)
-			memset(mfn_to_virt(_mfn(chunks[i].mfn + j)), 0, PAGE_SIZE);
+	for (i = 0; i < nr_chunks; i++)
 		domain_assign_frames(dom0, mfn_to_frame(_mfn(chunks[i].mfn)), chunks[i].nr);
-	}
+}
+
+/* Kernel, tables and lists want zeroes under them.  What lies behind is free memory, which no
+ * kernel expects to be zero, and domain 0 may see what the machine's memory held before. */
+static void __init zero_start(const struct layout *l)
+{
+	uint64_t pfn, end = l->initrd_size ? l->initrd_pfn : l->end_pfn;
+
+	for (pfn = 0; pfn < end; pfn++)
+		memset(pfn_virt(pfn), 0, PAGE_SIZE);
 }
 
 void __init dom0_build(void)
@@ -356,8 +382,10 @@ void __init dom0_build(void)
 	if (ret)
 		panic("dom0: cannot create vCPUs (%d)", ret);
 	give_memory();
-	load_kernel(&l);
+	parse_kernel(&l);
 	lay_out(&l);
+	zero_start(&l);
+	load_kernel();
 	make_p2m(&l);
 	make_tables(&l);
 	if (l.initrd_size)
