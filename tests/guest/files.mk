@@ -5,7 +5,7 @@ GUEST_VIRT_BASE := 0xffffffff80000000
 GUEST_DEFS := -DVIRT_BASE=$(GUEST_VIRT_BASE) -DLOAD_PADDR=0x200000 -DINIT_P2M=0x8000000000
 GUEST_CFLAGS := -std=gnu11 -O2 -g $(WARN) -Wno-missing-field-initializers -ffreestanding -nostdinc -mno-red-zone \
 	-mgeneral-regs-only -mcmodel=kernel -fno-pie -fno-common -fno-strict-aliasing \
-	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
+	-fno-ipa-ra -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-isystem $(shell $(CC) -print-file-name=include) -isystem $(B)/hv/xenabi -I. $(GUEST_DEFS) -MMD -MP
 
 GUEST_TESTS := $(patsubst tests/guest/src/%.c,%,$(wildcard tests/guest/src/*.c))
