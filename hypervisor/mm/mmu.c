@@ -294,6 +294,8 @@ static int ext_set_base(struct domain *d, uint64_t mfn, bool user)
 	mfn_t m = user && mfn == 0 ? INVALID_MFN : _mfn(mfn);
 	int ret;
 
+	if (!user && mfn_eq(m, INVALID_MFN))
+		return -EINVAL;		/* a vCPU always has kernel tables */
 	spin_lock(&d->mm_lock);
 	ret = mmu_set_base(current, m, user);
 	spin_unlock(&d->mm_lock);

@@ -33,6 +33,8 @@ static void save_state(struct vcpu *v)
 	SAVE_SEL(v, es);
 	SAVE_SEL(v, fs);
 	SAVE_SEL(v, gs);
+	if (v->cr0_ts)			/* the guest's TS is the real one; ours would be #NM */
+		__asm__ __volatile__("clts");
 	v->fs_base = rdmsr(MSR_FS_BASE);
 	v->gs_base_kernel = v->kernel_mode ? gs : shadow_gs;
 	v->gs_base_user = v->kernel_mode ? shadow_gs : gs;
@@ -90,6 +92,8 @@ static void load_state(struct vcpu *v)
 	wrmsr(MSR_GS_BASE, v->kernel_mode ? v->gs_base_kernel : v->gs_base_user);
 	wrmsr(MSR_KERNEL_GS_BASE, v->kernel_mode ? v->gs_base_user : v->gs_base_kernel);
 	load_fpu(v);
+	if (v->cr0_ts)
+		WRITE_CR(0, READ_CR(0) | v->cr0_ts);
 	if (v->debugreg[7] & 0xff)
 		load_debugregs(v);
 	if (v->cr4 & 4)
@@ -206,6 +210,8 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	    (c->ldt_ents && !guest_range_ok(c->ldt_base, c->ldt_ents * 8)) ||
 	    !canonical(c->fs_base) || !canonical(c->gs_base_kernel) || !canonical(c->gs_base_user))
 		return -EINVAL;
+	if (!(c->flags & VGCF_in_kernel) && mfn_eq(user, INVALID_MFN))
+		return -EINVAL;		/* user mode without tables to run on */
 	spin_lock(&d->mm_lock);
 	ret = mmu_set_gdt(v, (const uint64_t *)c->gdt_frames, c->gdt_ents);
 	if (!ret)
@@ -322,7 +328,7 @@ long do_stack_switch(uint64_t ss, uint64_t sp)
 	return 0;
 }
 
-/* The FPU is switched eagerly, so TS is only what the guest reads back. */
+/* The FPU is switched eagerly; a TS that the guest sets is there to make it fault. */
 long do_fpu_taskswitch(int set)
 {
 	current->cr0_ts = set ? 8 : 0;
