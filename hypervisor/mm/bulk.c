@@ -290,7 +290,7 @@ int bulk_write_frames(struct domain *d, struct godwit_frames *op)
 
 /* --- the guest's p2m list ------------------------------------------------------------------- */
 
-#define P2M_IDENTITY	BIT(62)
+#define P2M_NO_RAM	(3UL << 62)	/* an entry that names no frame of the guest's: ~0, identity, foreign */
 
 struct leaves {
 	struct track *t;
@@ -310,14 +310,14 @@ static uint64_t leaf_pfn(struct domain *d, struct track *t, mfn_t l4, uint64_t v
 	return track_lookup(t, pfn).mfn == pte_mfn(e).mfn ? pfn : ~0UL;
 }
 
-/* A leaf with identity entries maps no memory: its bytes travel as they are. */
-static bool leaf_is_identity(struct track *t, uint64_t pfn)
+/* A leaf that names no frame holds no mfn to rewrite: its bytes travel as they are. */
+static bool leaf_names_nothing(struct track *t, uint64_t pfn)
 {
 	const uint64_t *p = mfn_to_virt(track_lookup(t, pfn));
 	unsigned int i;
 
 	for (i = 0; i < 512; i++)
-		if (p[i] == ~0UL || !(p[i] & P2M_IDENTITY))
+		if (!(p[i] & P2M_NO_RAM))
 			return false;
 	return true;
 }
@@ -344,7 +344,7 @@ static int report_leaves(struct domain *d, struct leaves *l, mfn_t l4, uint64_t 
 	for (i = 0; i < nr; i++) {
 		uint64_t pfn = leaf_pfn(d, l->t, l4, va + i * PAGE_SIZE);
 
-		if (pfn != ~0UL && (test_bit((unsigned int)pfn, l->twice) || leaf_is_identity(l->t, pfn)))
+		if (pfn != ~0UL && (test_bit((unsigned int)pfn, l->twice) || leaf_names_nothing(l->t, pfn)))
 			pfn = ~0UL;
 		if (pfn != ~0UL) {
 			set_bit((unsigned int)pfn, l->t->p2m_leaf);
