@@ -307,7 +307,8 @@ struct frame *guest_walk(struct domain *d, mfn_t l4, uint64_t va, unsigned int *
 	mfn_t m = l4;
 	int level;
 
-	if (va >= HV_M2P_BASE && va < HV_END)
+	/* By the slot, not the address: one that is not canonical may name our slots, too. */
+	if (slot_is_hv(4, pt_index(va, 4)))
 		return NULL;
 	for (level = 4; level > 1; level--) {
 		uint64_t e = ((uint64_t *)mfn_to_virt(m))[pt_index(va, level)];
