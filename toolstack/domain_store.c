@@ -144,8 +144,12 @@ static void write_tree(struct xstree *tr, const struct domain_config *cfg,
 	domid_t domid = dom->domid;
 	unsigned int i;
 
+	/* What a former domain of this id left (a killed tool) would show through. */
+	snprintf(dir, sizeof(dir), "/local/domain/0/backend/vif/%u", domid);
+	xstree_remove(tr, dir);
+	snprintf(dir, sizeof(dir), "/local/domain/0/backend/vbd/%u", domid);
+	xstree_remove(tr, dir);
 	domain_dir(domid, dir);
-	/* A tree left by a former domain of this id would show through. */
 	xstree_remove(tr, dir);
 	xstree_mkdir(tr, dir, 0, domid);
 	xstree_write(tr, dir, "name", "%s", cfg->name);

@@ -33,9 +33,11 @@ godwit_SRCS := toolstack/main.c toolstack/commands.c toolstack/cmd_create.c \
 	toolstack/cmd_domain.c toolstack/cmd_program.c $(SAVE_CMD_SRCS) \
 	$(TOOLSTACK_DOMAIN_SRCS)
 # `godwit list` has to be quick, and loading a dozen shared libraries would be
-# half of its time: everything but libc is linked in.
-godwit_LIBS := -Wl,-Bstatic $(TOOLSTACK_DOMAIN_LIBS) $(STREAM_LIBS) -lxentoollog \
-	-lxentoolcore -Wl,-Bdynamic
+# half of its time: all but libc and libxenstore are linked in.  (The static
+# libxenstore has no reader thread: a watch event that comes before a reply
+# makes it drop the connection.)
+godwit_LIBS := -Wl,-Bstatic $(filter-out -lxenstore,$(TOOLSTACK_DOMAIN_LIBS)) \
+	$(STREAM_LIBS) -lxentoollog -lxentoolcore -Wl,-Bdynamic -lxenstore
 
 UNIT_TESTS += test_config
 test_config_SRCS := tests/unit/test_config.c $(TOOLSTACK_CONFIG_SRCS) \
