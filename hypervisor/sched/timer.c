@@ -25,9 +25,22 @@ struct timer_queue {
 	struct spinlock lock;
 	struct timer *first;
 	struct timer *running;	/* its callback is being called */
+	s_time_t programmed;	/* what the APIC is armed for, 0 = perhaps nothing */
 } __aligned(64);
 
 static struct timer_queue queues[MAX_CPUS];
+
+/*
+ * Arm the APIC of this CPU for @expires, unless it will interrupt by then anyway: the registers
+ * are slow, and guests set and stop timers at each of their own context switches.
+ */
+static void queue_arm(struct timer_queue *q, s_time_t expires)
+{
+	if (q->programmed && q->programmed <= expires)
+		return;
+	q->programmed = expires;
+	apic_timer_program(expires);
+}
 
 /* --- pairing heap: a node's children are a list through ->next --- */
 
@@ -137,7 +150,7 @@ void timer_set(struct timer *t, s_time_t expires)
 	t->expires = expires;
 	queue_insert(q, t);
 	if (q->first == t)
-		apic_timer_program(expires);
+		queue_arm(q, expires);
 out:
 	spin_unlock(&q->lock);
 }
@@ -172,7 +185,7 @@ void timer_kill(struct timer *t)
 		smp_poll();
 }
 
-/* Take the first timer out if it is due, else program the APIC for it. */
+/* Take the first timer out if it is due, else see to it that the APIC interrupts for it. */
 static struct timer *queue_take_due(struct timer_queue *q)
 {
 	struct timer *t;
@@ -183,7 +196,8 @@ static struct timer *queue_take_due(struct timer_queue *q)
 		queue_remove(q, t);
 		atomic_store(&q->running, t);
 	} else {
-		apic_timer_program(t ? t->expires : 0);
+		if (t)
+			queue_arm(q, t->expires);
 		t = NULL;
 	}
 	spin_unlock(&q->lock);
@@ -195,6 +209,9 @@ static void timer_softirq(void)
 	struct timer_queue *q = &queues[cpu_id()];
 	struct timer *t;
 
+	/* The interrupt that brought us here used up what was armed; if none did, arming once
+	 * more than needed is harmless. */
+	q->programmed = 0;
 	while ((t = queue_take_due(q)) != NULL) {
 		t->fn(t->data);
 		atomic_store(&q->running, (struct timer *)NULL);	/* for timer_kill() */
@@ -203,5 +220,7 @@ static void timer_softirq(void)
 
 void timer_subsys_init(void)
 {
+	for (unsigned int cpu = 0; cpu < MAX_CPUS; cpu++)
+		queues[cpu].programmed = 0;
 	softirq_register(SOFTIRQ_TIMER, timer_softirq);
 }
