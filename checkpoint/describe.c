@@ -9,8 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "checkpoint/save.h"
-
 #define WRITER_NAME "godwit"
 #define WRITER_VERSION "0.1"
 
@@ -31,7 +29,7 @@ static void fill_info(struct describe *d, Stream__Mode mode)
 }
 
 int describe_make(struct describe *d, const struct domain_config *cfg,
-		  const struct godwit_domain_facts *facts, Stream__Mode mode)
+		  const struct save_facts *facts, Stream__Mode mode)
 {
 	json_t *json = config_to_json(cfg);
 	Stream__DomainInfo *m = &d->domain;
@@ -50,14 +48,14 @@ int describe_make(struct describe *d, const struct domain_config *cfg,
 	m->has_max_mem_kb = m->has_target_mem_kb = m->has_tsc_khz = m->has_domid = 1;
 	m->uuid.data = d->uuid;
 	m->uuid.len = sizeof(d->uuid);
-	m->vcpus = facts->nr_vcpus;
-	m->pfn_limit = save_pfn_limit(facts);
-	m->tot_pages = facts->tot_pages;
+	m->vcpus = facts->facts.nr_vcpus;
+	m->pfn_limit = facts->pfn_limit;
+	m->tot_pages = facts->facts.tot_pages;
 	m->max_mem_kb = (uint64_t)cfg->maxmem_mb * 1024;
 	m->target_mem_kb = (uint64_t)cfg->memory_mb * 1024;
 	m->config_json = d->config_json;
-	m->tsc_khz = facts->tsc_khz;
-	m->domid = facts->domid;
+	m->tsc_khz = facts->facts.tsc_khz;
+	m->domid = facts->facts.domid;
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #ifndef CHECKPOINT_DESCRIBE_H
 #define CHECKPOINT_DESCRIBE_H
 
+#include "checkpoint/save.h"
 #include "checkpoint/stream.h"
 #include "toolstack/config.h"
 
@@ -25,13 +26,13 @@ struct describe {
  * describe_make() - fill both messages.
  * @d:     storage; describe_release() it after success; must not be moved
  * @cfg:   what the domain was made with
- * @facts: GODWIT_OP_domain_facts of it
+ * @facts: of it
  * @mode:  what the stream is for
  *
  * Return: 0 or -ENOMEM.
  */
 int describe_make(struct describe *d, const struct domain_config *cfg,
-		  const struct godwit_domain_facts *facts, Stream__Mode mode);
+		  const struct save_facts *facts, Stream__Mode mode);
 
 /** describe_release() - free what describe_make() allocated. */
 void describe_release(struct describe *d);

@@ -112,7 +112,7 @@ static const struct save_hooks image_hooks = { .stop_guest = hook_stop, .batch =
 
 static int write_stream(struct saver *s, const struct domain_config *cfg, int fd)
 {
-	struct godwit_domain_facts facts = { .domid = s->p->domid };
+	struct save_facts facts;
 	struct save_result saved = { 0 };
 	struct stream_fd file = { 0 };
 	struct describe desc;
@@ -122,7 +122,7 @@ static int write_stream(struct saver *s, const struct domain_config *cfg, int fd
 	};
 	int ret;
 
-	ret = hcall_godwit_domain_facts(sp.hcall, &facts);
+	ret = save_get_facts(sp.hcall, sp.domid, &facts);
 	if (!ret)
 		ret = stream_fd_init(&file, fd, -1);
 	if (ret)

@@ -15,6 +15,8 @@
 #define TYPE_UNSENT	0xff		/* in save.sent[]: nothing in the stream yet */
 #define CONTEXT_MAX	(64u * 1024)	/* one vCPU: registers and XSAVE area */
 #define LEAVES_MAX	(STREAM_PFN_LIMIT_MAX / 512)
+#define P2M_TRIES	20
+#define PFN_SLACK	8192u		/* for pfns the guest adds meanwhile */
 #define SLEEP_SLICE_US	20000		/* so that a cancel is seen while throttled */
 
 struct save {
@@ -75,16 +77,41 @@ static void phase(struct save *s, const char *name)
 		s->p->hooks->phase(s->p->ctx, name);
 }
 
-uint64_t save_pfn_limit(const struct godwit_domain_facts *facts)
+/* The walk is refused while the guest's list is in motion, which is microseconds. */
+static int ask_p2m(struct hcall *h, struct godwit_p2m_frames *op)
 {
-	uint64_t limit = facts->end_pfn;
+	int ret = -EAGAIN;
 
-	if (limit < facts->max_pages)
-		limit = facts->max_pages;
-	if (limit > STREAM_PFN_LIMIT_MAX - 511)
-		return STREAM_PFN_LIMIT_MAX;
-	limit = (limit + 511) & ~511ull;
-	return limit ? limit : 512;
+	for (int i = 0; i < P2M_TRIES && ret == -EAGAIN; i++) {
+		struct timespec pause = { .tv_nsec = i ? 1000000 : 0 };
+
+		nanosleep(&pause, NULL);
+		ret = hcall_godwit_p2m_frames(h, op);
+	}
+	return ret;
+}
+
+int save_get_facts(struct hcall *h, domid_t domid, struct save_facts *out)
+{
+	struct godwit_p2m_frames p2m = { .domid = domid };
+	uint64_t limit;
+	int ret;
+
+	*out = (struct save_facts) { .facts.domid = domid };
+	ret = hcall_godwit_domain_facts(h, &out->facts);
+	if (!ret)
+		ret = ask_p2m(h, &p2m);
+	if (ret)
+		return ret;
+	limit = out->facts.end_pfn;
+	if (limit < out->facts.max_pages)
+		limit = out->facts.max_pages;
+	if (limit < p2m.max_pfn)
+		limit = p2m.max_pfn;
+	if (limit > STREAM_PFN_LIMIT_MAX - PFN_SLACK - 511)
+		return -ERANGE;
+	out->pfn_limit = (limit + PFN_SLACK + 511) & ~511ull;
+	return 0;
 }
 
 /* --- one batch --------------------------------------------------------------- */
@@ -426,7 +453,7 @@ static int send_p2m(struct save *s)
 	size_t bytes;
 	int ret;
 
-	ret = hcall_godwit_p2m_frames(s->p->hcall, &op);
+	ret = ask_p2m(s->p->hcall, &op);
 	if (ret)
 		return fail(s, ret, "finding the p2m list: %s", strerror(-ret));
 	if (!op.nr_leaves || op.nr_leaves > LEAVES_MAX)

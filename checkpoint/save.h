@@ -65,7 +65,7 @@ struct save_params {
 	domid_t domid;
 	struct stream_writer *writer;	/* nothing written to it yet */
 	const Stream__StreamInfo *info;
-	const Stream__DomainInfo *domain; /* pfn_limit from save_pfn_limit() */
+	const Stream__DomainInfo *domain; /* pfn_limit from save_get_facts() */
 	bool live;			/* false: stop first, one round */
 	bool leave_logdirty;		/* success ends the domain: skip the way back */
 	uint64_t bandwidth_bytes_per_s;	/* of live rounds, 0 = no limit */
@@ -81,14 +81,23 @@ struct save_result {
 	char error[200];		/* "" or the cause, one line */
 };
 
+/** What is asked about a domain before anything is sent. */
+struct save_facts {
+	struct godwit_domain_facts facts;
+	uint64_t pfn_limit;		/* every pfn it may come to have is below */
+};
+
 /**
- * save_pfn_limit() - the bound of all pfns a domain may have, for DOMAIN_INFO.
- * @facts: GODWIT_OP_domain_facts
+ * save_get_facts() - measure a domain.
+ * @h:     handle
+ * @domid: the domain; may run
+ * @out:   facts and, for DOMAIN_INFO, the bound of its pfns
  *
- * The guest may balloon up to max_pages while it is copied.
- * Return: a multiple of 512, at most STREAM_PFN_LIMIT_MAX.
+ * The guest may balloon up to max_pages while it is copied, and its p2m list
+ * may grow: the bound leaves room for both.
+ * Return: 0; -EAGAIN the guest keeps changing its p2m list; -errno.
  */
-uint64_t save_pfn_limit(const struct godwit_domain_facts *facts);
+int save_get_facts(struct hcall *h, domid_t domid, struct save_facts *out);
 
 /**
  * save_domain() - write a whole stream, header to END.

@@ -20,7 +20,7 @@
 #define RENAME_PAUSE_MS	200
 
 struct arrival {
-	domid_t domid;
+	struct domain_new dom;
 	struct domain_config cfg;
 	bool renamed;
 };
@@ -110,7 +110,7 @@ static void take_name(struct arrival *a)
 
 		/* Asked first: domain_rename() would log each failure. */
 		if (domain_find(&ts, a->cfg.name, &other) == -ESRCH) {
-			domain_rename(&ts, a->domid, a->cfg.name);
+			domain_rename(&ts, a->dom.domid, a->cfg.name);
 			break;
 		}
 		sleep_us(RENAME_PAUSE_MS * 1000);
@@ -118,17 +118,36 @@ static void take_name(struct arrival *a)
 	toolstack_close(&ts);
 }
 
-void arrival_run(domid_t domid, const struct domain_config *cfg)
+/* --- its console ------------------------------------------------------------------------ */
+
+static void write_ref(struct xs_handle *xs, domid_t domid, const char *dir, uint64_t mfn)
 {
-	announce_all(domid, cfg);
-	domain_monitor_spawn(domid);
+	char path[96], text[24];
+
+	snprintf(path, sizeof(path), "/local/domain/%u/%s/ring-ref", domid, dir);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)mfn);
+	if (!xs_write(xs, XBT_NULL, path, text, (unsigned int)strlen(text)))
+		log_warn_errno(errno, "cannot write %s", path);
+}
+
+static void join_console(const struct domain_new *dom)
+{
+	struct toolstack ts = { 0 };
+
+	if (!dom->store_mfn || toolstack_open(&ts, TOOLSTACK_XS))
+		return;
+	write_ref(ts.xs, dom->domid, "console", dom->console_mfn);
+	write_ref(ts.xs, dom->domid, "store", dom->store_mfn);
+	toolstack_close(&ts);
 }
 
 static void *arrival_thread(void *arg)
 {
 	struct arrival *a = arg;
 
-	arrival_run(a->domid, &a->cfg);
+	join_console(&a->dom);
+	announce_all(a->dom.domid, &a->cfg);
+	domain_monitor_spawn(a->dom.domid);
 	if (a->renamed)
 		take_name(a);
 	config_release(&a->cfg);
@@ -136,20 +155,20 @@ static void *arrival_thread(void *arg)
 	return NULL;
 }
 
-void arrival_start(domid_t domid, const struct domain_config *cfg, bool renamed)
+void arrival_start(const struct domain_new *dom, const struct domain_config *cfg, bool renamed)
 {
 	struct arrival *a = calloc(1, sizeof(*a));
 	pthread_t thread;
 
 	if (!a || config_copy(&a->cfg, cfg)) {
 		free(a);
-		log_warn("domain %u: no memory to announce it", domid);
+		log_warn("domain %u: no memory to announce it", dom->domid);
 		return;
 	}
-	a->domid = domid;
+	a->dom = *dom;
 	a->renamed = renamed;
 	if (pthread_create(&thread, NULL, arrival_thread, a)) {
-		log_warn("domain %u: no thread to announce it", domid);
+		log_warn("domain %u: no thread to announce it", dom->domid);
 		config_release(&a->cfg);
 		free(a);
 		return;

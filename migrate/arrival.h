@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guest needs right after it runs here: its MACs announced on their
- * bridges (net-arp), somebody who acts when it ends, and its own name back if
- * it was built beside its former self.
+ * What a guest needs right after it runs here, and not before: its console
+ * joined, its MACs announced on their bridges (net-arp), somebody who acts when
+ * it ends, and its own name back if it was built beside its former self.
  *
  * None of it can fail the move: it is logged and left.
  */
@@ -11,20 +11,17 @@
 
 #include <stdbool.h>
 
-#include "toolstack/config.h"
-#include "toolstack/lib/hcall.h"
+#include "toolstack/domain.h"
 
 #define ARRIVAL_SUFFIX "--incoming"
 
 /**
  * arrival_start() - begin, in a thread of its own; returns at once.
- * @domid:   the guest
+ * @dom:     the guest.  If its rings are known they are written to xenstore
+ *           first: xenconsoled joins by that, xenstored has it already
  * @cfg:     copied
  * @renamed: its name ends in ARRIVAL_SUFFIX and shall lose that
  */
-void arrival_start(domid_t domid, const struct domain_config *cfg, bool renamed);
-
-/** arrival_run() - the same in the caller's thread, for commands that end after it. */
-void arrival_run(domid_t domid, const struct domain_config *cfg);
+void arrival_start(const struct domain_new *dom, const struct domain_config *cfg, bool renamed);
 
 #endif

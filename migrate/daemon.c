@@ -6,7 +6,7 @@
  *
  * Exit codes: 0 ended by a signal, 1 could not start, 2 wrong command line.
  */
-#define LOG_PREFIX "godwitd"
+#define LOG_PREFIX ""
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>

@@ -184,7 +184,13 @@ static int host_introduce(void *host, const struct restore_result *r)
 
 	h->dom.store_mfn = r->store_mfn;
 	h->dom.console_mfn = r->console_mfn;
-	return domain_introduce(&h->ts, &h->dom);
+	/*
+	 * Not domain_introduce(): the guest stands, and of its work only this
+	 * round trip is needed before it runs.  arrival.c does the rest.
+	 */
+	if (xs_introduce_domain(h->ts.xs, h->dom.domid, h->dom.store_mfn, h->dom.store_port))
+		return 0;
+	return errno ? -errno : -EIO;
 }
 
 static int host_unpause(void *host)
@@ -198,7 +204,7 @@ static void host_announce(void *host)
 {
 	struct host *h = host;
 
-	arrival_start(h->dom.domid, &h->cfg, h->renamed);
+	arrival_start(&h->dom, &h->cfg, h->renamed);
 }
 
 static void host_destroy(void *host)
@@ -242,6 +248,7 @@ static int host_alive(void *ctx, domid_t domid, const uint8_t uuid[16])
 
 static void host_unpause_found(void *ctx, domid_t domid, const uint8_t uuid[16])
 {
+	struct domain_new dom = { .domid = domid };
 	struct toolstack ts = { 0 };
 	struct domain_config cfg;
 
@@ -249,7 +256,7 @@ static void host_unpause_found(void *ctx, domid_t domid, const uint8_t uuid[16])
 		return;
 	domain_unpause(&ts, domid);
 	if (!domain_config_load(&ts, domid, &cfg))
-		arrival_start(domid, &cfg, false);
+		arrival_start(&dom, &cfg, false);
 	config_release(&cfg);
 	toolstack_close(&ts);
 }

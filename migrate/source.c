@@ -154,7 +154,7 @@ static int ask(struct source *s, const char *verb, enum target_state *state, jso
 	return ret;
 }
 
-static json_t *prepare_request(struct source *s, const struct godwit_domain_facts *facts)
+static json_t *prepare_request(struct source *s, const struct save_facts *facts)
 {
 	struct cpu_features cpu;
 
@@ -162,11 +162,11 @@ static json_t *prepare_request(struct source *s, const struct godwit_domain_fact
 	return json_pack("{s:s, s:i, s:i, s:o, s:I, s:o, s:b}", "session", s->out->session,
 			 "protocol", PROTOCOL, "stream_version", (int)STREAM_VERSION,
 			 "domain", config_to_json(s->p->cfg),
-			 "tot_pages", (json_int_t)facts->tot_pages,
+			 "tot_pages", (json_int_t)facts->facts.tot_pages,
 			 "cpu", cpu_features_to_json(&cpu), "dry_run", s->p->dry_run);
 }
 
-static int prepare(struct source *s, const struct godwit_domain_facts *facts)
+static int prepare(struct source *s, const struct save_facts *facts)
 {
 	char why[200] = "";
 	json_t *reply;
@@ -362,7 +362,7 @@ static const struct stream_io nowhere = { .write = drop_bytes };
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-static int send_stream(struct source *s, const struct godwit_domain_facts *facts)
+static int send_stream(struct source *s, const struct save_facts *facts)
 {
 	struct describe desc;
 	struct save_result saved;
@@ -573,12 +573,10 @@ static void finish(struct source *s, int ret)
 
 /* --- the story ------------------------------------------------------------------------------------------ */
 
-static int get_facts(struct source *s, struct godwit_domain_facts *facts)
+static int get_facts(struct source *s, struct save_facts *facts)
 {
-	int ret;
+	int ret = save_get_facts(s->p->hcall, s->p->domid, facts);
 
-	*facts = (struct godwit_domain_facts) { .domid = s->p->domid };
-	ret = hcall_godwit_domain_facts(s->p->hcall, facts);
 	if (ret)
 		return fail(s, SOURCE_CAUSE_FAILED, ret, "asking for the domain's facts: %s",
 			    strerror(-ret));
@@ -612,7 +610,7 @@ static int new_session(struct source *s)
 
 static int move_steps(struct source *s)
 {
-	struct godwit_domain_facts facts;
+	struct save_facts facts;
 	int ret;
 
 	ret = get_facts(s, &facts);

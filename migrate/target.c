@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* See target.h.  Lock order: target.lock only; no hook that may block long is called under it. */
-#define LOG_PREFIX "incoming: "
+#define LOG_PREFIX "incoming"
 #include "migrate/target.h"
 
 #include <dirent.h>

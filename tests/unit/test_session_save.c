@@ -76,7 +76,7 @@ static void make_config(struct domain_config *cfg)
 
 static int save(struct rig *r, bool live)
 {
-	struct godwit_domain_facts facts = { .domid = r->domid };
+	struct save_facts facts;
 	struct domain_config cfg;
 	struct describe desc;
 	struct stream_writer *w;
@@ -87,7 +87,7 @@ static int save(struct rig *r, bool live)
 	int ret;
 
 	make_config(&cfg);
-	assert_int_equal(hcall_godwit_domain_facts(r->src, &facts), 0);
+	assert_int_equal(save_get_facts(r->src, r->domid, &facts), 0);
 	assert_int_equal(describe_make(&desc, &cfg, &facts, STREAM__MODE__SAVE), 0);
 	stream_mem_init(&r->mem);
 	assert_int_equal(stream_writer_new(&r->mem.io, &w), 0);
@@ -265,7 +265,7 @@ static int never_stops(void *ctx)
 static void test_deaf_guest(void **state)
 {
 	struct save_hooks deaf = hooks;
-	struct godwit_domain_facts facts;
+	struct save_facts facts;
 	struct domain_config cfg;
 	struct describe desc;
 	struct save_params p;
@@ -274,8 +274,7 @@ static void test_deaf_guest(void **state)
 	rig_init(&r, 300, 5, 6);
 	deaf.stop_guest = never_stops;
 	make_config(&cfg);
-	facts = (struct godwit_domain_facts) { .domid = r.domid };
-	hcall_godwit_domain_facts(r.src, &facts);
+	assert_int_equal(save_get_facts(r.src, r.domid, &facts), 0);
 	describe_make(&desc, &cfg, &facts, STREAM__MODE__LIVE);
 	stream_mem_init(&r.mem);
 	p = (struct save_params) {
