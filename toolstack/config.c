@@ -16,9 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOG_PREFIX "config"
-#include "toolstack/lib/io.h"
-#include "toolstack/lib/log.h"
 #include "toolstack/lib/uuid.h"
 
 #define KEY_MAX 64u
@@ -837,25 +834,6 @@ int config_parse(struct domain_config *cfg, const char *source, const char *text
 	free(ps.root);
 	free(ps.extra);
 	free(ps.cmdline);
-	return ret;
-}
-
-static void warn_to_log(void *arg, const char *line)
-{
-	log_warn("%s", line);
-}
-
-int config_parse_file(struct domain_config *cfg, const char *path, struct config_error *err)
-{
-	const char *base = strrchr(path, '/');
-	char *text;
-	size_t len;
-	int ret = io_read_file(path, CONFIG_MAX_FILE_BYTES, &text, &len);
-
-	if (ret)
-		return complain(err, ret, "%.160s: %s", path, strerror(-ret));
-	ret = config_parse(cfg, base ? base + 1 : path, text, len, err, warn_to_log, NULL);
-	free(text);
 	return ret;
 }
 

@@ -100,9 +100,6 @@ void config_release(struct domain_config *cfg);
 int config_parse(struct domain_config *cfg, const char *source, const char *text, size_t len,
 		 struct config_error *err, void (*warn)(void *arg, const char *line), void *arg);
 
-/** config_parse_file() - config_parse() of a file; logs warnings. */
-int config_parse_file(struct domain_config *cfg, const char *path, struct config_error *err);
-
 /**
  * config_finalise() - check the whole and fill what was left open.
  *

@@ -58,6 +58,14 @@ test_build_kcache_SRCS := tests/unit/test_build_kcache.c \
 	toolstack/build/kcache.c toolstack/build/unpack.c toolstack/lib/io.c
 test_build_kcache_LIBS := -lz -llzma -lzstd -llz4
 
+UNIT_TESTS += test_build_pv
+test_build_pv_SRCS := tests/unit/test_build_pv.c toolstack/build/pv.c \
+	toolstack/build/guest_memory.c toolstack/build/unpack.c \
+	toolstack/build/elf.c toolstack/build/layout.c \
+	toolstack/build/start_info.c $(TOOLSTACK_CONFIG_SRCS) \
+	toolstack/lib/log.c toolstack/lib/io.c
+test_build_pv_LIBS := -ljansson -lz -llzma -lzstd -llz4
+
 FUZZERS += fuzz_config
 fuzz_config_SRCS := tests/fuzz/fuzz_config.c $(TOOLSTACK_CONFIG_SRCS) \
 	toolstack/lib/log.c toolstack/lib/io.c
