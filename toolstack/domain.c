@@ -69,6 +69,61 @@ void toolstack_close(struct toolstack *ts)
 
 /* --- creation -------------------------------------------------------------------------- */
 
+/* Beside its memory a domain costs tables, its own page and its vCPUs' state. */
+#define OVERHEAD_PAGES 512u
+#define PAGES_PER_MB 256u
+
+static int check_memory(struct toolstack *ts, const struct domain_config *cfg)
+{
+	struct xen_sysctl_physinfo phys;
+	int ret = hcall_host_get_physinfo(ts->hcall, &phys);
+
+	if (ret) {
+		log_errno(ret, "cannot ask for free memory");
+		return ret;
+	}
+	if (phys.free_pages >= (uint64_t)cfg->memory_mb * PAGES_PER_MB + OVERHEAD_PAGES)
+		return 0;
+	log_err("%s needs %u MB, this host has %llu MB free", cfg->name, cfg->memory_mb,
+		(unsigned long long)phys.free_pages / PAGES_PER_MB);
+	return -ENOMEM;
+}
+
+static int check_devices(const struct domain_config *cfg)
+{
+	char path[64];
+	size_t i;
+	int ret;
+
+	for (i = 0; i < cfg->nr_vifs; i++) {
+		snprintf(path, sizeof(path), "/sys/class/net/%s/bridge", cfg->vifs[i].bridge);
+		if (access(path, F_OK)) {
+			log_err("there is no bridge %s on this host", cfg->vifs[i].bridge);
+			return -ENODEV;
+		}
+	}
+	for (i = 0; i < cfg->nr_disks; i++) {
+		if (access(cfg->disks[i].target, cfg->disks[i].readonly ? R_OK : R_OK | W_OK)) {
+			ret = -errno;
+			log_errno(ret, "disk %s", cfg->disks[i].target);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+int domain_check_host(struct toolstack *ts, const struct domain_config *cfg)
+{
+	int ret;
+
+	if (domain_name_taken(ts, cfg->name, DOMID_INVALID)) {
+		log_err("there is already a domain named %s", cfg->name);
+		return -EEXIST;
+	}
+	ret = check_memory(ts, cfg);
+	return ret ? ret : check_devices(cfg);
+}
+
 static int set_limits(struct toolstack *ts, const struct domain_config *cfg,
 		      struct domain_new *dom)
 {

@@ -66,6 +66,17 @@ struct domain_new {
 };
 
 /**
+ * domain_check_host() - could this host take the domain?
+ * @ts:  TOOLSTACK_HCALL | TOOLSTACK_XS
+ * @cfg: finalised
+ *
+ * Looks at what can be known before anything is made: name, free memory,
+ * bridges, disks.  A good answer is no promise; a bad one is cheap.
+ * Return: 0, -EEXIST, -ENOMEM, -ENODEV, -errno of a disk; logged.
+ */
+int domain_check_host(struct toolstack *ts, const struct domain_config *cfg);
+
+/**
  * domain_create_empty() - the hypervisor's object, without memory.
  * @ts:  TOOLSTACK_HCALL
  * @cfg: finalised

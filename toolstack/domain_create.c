@@ -52,7 +52,9 @@ int domain_create(struct toolstack *ts, const struct domain_config *cfg, bool pa
 	sigaddset(&stop, SIGTERM);
 	sigaddset(&stop, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &stop, &old);
-	ret = domain_create_empty(ts, cfg, &dom);
+	ret = domain_check_host(ts, cfg);
+	if (!ret)
+		ret = domain_create_empty(ts, cfg, &dom);
 	if (!ret) {
 		ret = run_steps(ts, cfg, paused, &dom);
 		if (ret)
