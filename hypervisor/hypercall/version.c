@@ -65,8 +65,7 @@ long do_vm_assist(unsigned int cmd, unsigned int type)
 	struct domain *d = current->domain;
 
 	/* What they ask for is how we behave anyway; runstate_update_flag is looked at. */
-	if (type != VMASST_TYPE_4gb_segments && type != VMASST_TYPE_writable_pagetables &&
-	    type != VMASST_TYPE_pae_extended_cr3 && type != VMASST_TYPE_runstate_update_flag)
+	if (type > 63 || !(VM_ASSIST_KNOWN & BIT(type)))
 		return -EINVAL;
 	if (cmd == VMASST_CMD_enable)
 		atomic_or(&d->vm_assist, BIT(type));

@@ -7,6 +7,7 @@
  * where everybody else reads them after vcpu_pause().
  */
 #include <pv/errno.h>
+#include <pv/hypercall.h>
 #include <pv/io.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
@@ -17,6 +18,7 @@ int x86_safe_es(unsigned int sel);
 int x86_safe_fs(unsigned int sel);
 int x86_safe_gs(unsigned int sel);
 int x86_safe_xrstor(void *area, uint64_t mask);
+int x86_safe_fxrstor(void *area);
 __noreturn void reset_stack_and_call(void (*fn)(void));
 __noreturn void idle_loop(void);
 
@@ -68,17 +70,33 @@ static void load_debugregs(const struct vcpu *v)
 	__asm__ __volatile__("mov %0, %%db7" :: "r"(v->debugreg[7] | 0x400));
 }
 
+static void fpu_reset(void *area)
+{
+	uint8_t *p = area;
+
+	memset(p, 0, cpu_features.xsave ? cpu_features.xsave_size : 512);
+	p[0] = 0x7f;			/* FCW 0x037f */
+	p[1] = 0x03;
+	p[24] = 0x80;			/* MXCSR 0x1f80 */
+	p[25] = 0x1f;
+	if (cpu_features.xsave)
+		p[512] = 3;		/* XSTATE_BV: x87 and SSE are given, the rest is initial */
+}
+
+static bool try_load_fpu(void *area)
+{
+	return !(cpu_features.xsave ? x86_safe_xrstor(area, cpu_features.xcr0) : x86_safe_fxrstor(area));
+}
+
+/* The area came from a stream or a guest once.  What does not load (MXCSR, XSAVE header) is
+ * reset as a whole: the registers still hold another domain's values. */
 static void load_fpu(struct vcpu *v)
 {
-	if (!cpu_features.xsave) {
-		__asm__ __volatile__("fxrstor64 (%0)" :: "r"(v->xsave_area));
+	if (try_load_fpu(v->xsave_area))
 		return;
-	}
-	/* The area came from a stream or a guest once: what does not load is reset. */
-	if (x86_safe_xrstor(v->xsave_area, cpu_features.xcr0)) {
-		memset((char *)v->xsave_area + 512, 0, cpu_features.xsave_size - 512);
-		x86_safe_xrstor(v->xsave_area, cpu_features.xcr0);
-	}
+	fpu_reset(v->xsave_area);
+	if (!try_load_fpu(v->xsave_area))
+		BUG();
 }
 
 static void load_state(struct vcpu *v)
@@ -94,6 +112,8 @@ static void load_state(struct vcpu *v)
 	load_fpu(v);
 	if (v->cr0_ts)
 		WRITE_CR(0, READ_CR(0) | v->cr0_ts);
+	if (cpu_features.rdtscp)
+		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
 	if (v->debugreg[7] & 0xff)
 		load_debugregs(v);
 	if (v->cr4 & 4)
@@ -131,19 +151,6 @@ void context_switch(struct vcpu *prev, struct vcpu *next)
 }
 
 /* --- init ------------------------------------------------------------------------------ */
-
-static void fpu_reset(void *area)
-{
-	uint8_t *p = area;
-
-	memset(p, 0, cpu_features.xsave ? cpu_features.xsave_size : 512);
-	p[0] = 0x7f;			/* FCW 0x037f */
-	p[1] = 0x03;
-	p[24] = 0x80;			/* MXCSR 0x1f80 */
-	p[25] = 0x1f;
-	if (cpu_features.xsave)
-		p[512] = 3;		/* XSTATE_BV: x87 and SSE are given, the rest is initial */
-}
 
 int x86_vcpu_init(struct vcpu *v)
 {
@@ -199,20 +206,40 @@ static void regs_sanitize(struct cpu_user_regs *r)
 	r->error_code = 0;
 }
 
+/* Every place the guest may be entered at.  The failsafe callback above all: were it an address
+ * that IRETQ refuses, telling the guest so would be refused again, for ever. */
+static bool entries_ok(const struct vcpu_guest_context *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < 256; i++)
+		if (!guest_address(c->trap_ctxt[i].address))
+			return false;
+	return guest_address(c->user_regs.rip) && guest_address(c->event_callback_eip) &&
+	       guest_address(c->failsafe_callback_eip) && guest_address(c->syscall_callback_eip);
+}
+
+static bool context_ok(const struct vcpu_guest_context *c)
+{
+	if (c->gdt_ents > FIRST_RESERVED_GDT_ENTRY || c->ldt_ents > 8192 || (c->ldt_base & ~PAGE_MASK) ||
+	    (c->ldt_ents && !guest_range_ok(c->ldt_base, c->ldt_ents * 8)))
+		return false;
+	if (!(c->flags & VGCF_in_kernel) && !c->ctrlreg[1])
+		return false;		/* user mode without tables to run on */
+	return entries_ok(c) && canonical(c->fs_base) && canonical(c->gs_base_kernel) &&
+	       canonical(c->gs_base_user);
+}
+
 int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
 	struct domain *d = v->domain;
 	mfn_t user = c->ctrlreg[1] ? ctx_cr3(c->ctrlreg[1]) : INVALID_MFN;
 	int ret;
 
-	if (!guest_address(c->user_regs.rip) || c->gdt_ents > FIRST_RESERVED_GDT_ENTRY ||
-	    c->ldt_ents > 8192 || (c->ldt_base & ~PAGE_MASK) ||
-	    (c->ldt_ents && !guest_range_ok(c->ldt_base, c->ldt_ents * 8)) ||
-	    !canonical(c->fs_base) || !canonical(c->gs_base_kernel) || !canonical(c->gs_base_user))
+	if (!context_ok(c))
 		return -EINVAL;
-	if (!(c->flags & VGCF_in_kernel) && mfn_eq(user, INVALID_MFN))
-		return -EINVAL;		/* user mode without tables to run on */
 	spin_lock(&d->mm_lock);
+	mmu_drop_ldt(v);
 	ret = mmu_set_gdt(v, (const uint64_t *)c->gdt_frames, c->gdt_ents);
 	if (!ret)
 		ret = mmu_set_base(v, ctx_cr3(c->ctrlreg[3]), false);
@@ -244,7 +271,7 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 		memcpy(v->xsave_area, &c->fpu_ctxt, 512);
 	else
 		fpu_reset(v->xsave_area);
-	d->vm_assist |= c->vm_assist;
+	atomic_or(&d->vm_assist, c->vm_assist & VM_ASSIST_KNOWN);
 	v->initialised = true;
 	return 0;
 }

@@ -60,6 +60,7 @@ static void detect_extended(struct cpu_features *f)
 	max_leaf = r[0];
 	cpuid(0x80000001, 0, r);
 	f->nx = r[3] & BIT(20);
+	f->rdtscp = r[3] & BIT(27);
 	f->gib_pages = r[3] & BIT(26);
 	f->phys_bits = 36;
 	if (max_leaf >= 0x80000007) {
@@ -102,9 +103,10 @@ void __init cpu_detect(void)
 	detect_leaf1_and_7(f);
 	detect_extended(f);
 	detect_tcg(f);
-	if (f->tcg && f->smap) {
+	if (f->tcg && f->smap && !cmdline_get_u64("smap", 0)) {
 		/* Its IRETQ from ring 3 reads the stack with kernel rights, which SMAP refuses;
-		 * a PV kernel executes IRETQ in ring 3 to synchronise its core. */
+		 * a PV kernel executes IRETQ in ring 3 to synchronise its core.  smap=1 is for
+		 * tests with kernels that do not. */
 		pr_info("cpu: SMAP left off: QEMU's emulation breaks IRETQ in ring 3 with it");
 		f->smap = false;
 	}

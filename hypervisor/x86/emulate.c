@@ -11,7 +11,7 @@
 #include <pv/x86.h>
 
 struct insn {
-	uint8_t b[15];
+	uint8_t b[16];			/* an instruction has 15 at most; one more to look at */
 	unsigned int n;			/* bytes that could be fetched */
 	unsigned int op;		/* index of the opcode after prefixes */
 	bool opsize16, rep;
@@ -24,7 +24,7 @@ static void fetch(struct cpu_user_regs *r, struct insn *in)
 	size_t first = PAGE_SIZE - (r->rip & ~PAGE_MASK);
 
 	memset(in, 0, sizeof(*in));
-	in->n = sizeof(in->b);
+	in->n = 15;
 	if (first >= in->n) {
 		if (copy_from_guest(in->b, r->rip, in->n))
 			in->n = 0;

@@ -65,8 +65,8 @@ vector_\nr:
 	pushq	$0
 	.endif
 	movl	$\nr, 4(%rsp)
-	.if \nr == 1
-	jmp	debug_entry
+	.if (\nr == 1) || (\nr == 2)
+	jmp	ist_entry
 	.else
 	jmp	trap_entry
 	.endif
@@ -79,9 +79,9 @@ vector_\nr:
 	.set	i, i + 1
 	.endr
 
-/* #DB comes on a stack of its own, since it can hit between SYSCALL and the change of
- * stack.  From ring 3 its frame moves to where every other one is. */
-debug_entry:
+/* #DB and NMI come on stacks of their own, since they can hit between SYSCALL and the change
+ * of stack.  From ring 3 their frame moves to where every other one is. */
+ist_entry:
 	testb	$3, 16(%rsp)
 	jz	trap_entry
 	push	%rax
@@ -247,6 +247,7 @@ fault_xrstor:
 	xrstor64 (%rdi)
 	xor	%eax, %eax
 	ret
+SAFE	fxrstor, fxrstor64 (%rdi)
 	.globl	x86_safe_rdmsr		/* (msr, u64 *out) */
 x86_safe_rdmsr:
 	mov	%edi, %ecx
@@ -271,6 +272,7 @@ exception_table:
 	.quad	fault_fs, fixup_one
 	.quad	fault_gs, fixup_one
 	.quad	fault_xrstor, fixup_one
+	.quad	fault_fxrstor, fixup_one
 	.quad	fault_rdmsr, fixup_one
 exception_table_end:
 

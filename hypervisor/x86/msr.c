@@ -63,7 +63,7 @@ int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t val)
 		wrmsr(msr, val);
 		return 0;
 	case MSR_TSC_AUX:
-		if (val >> 32)
+		if (val >> 32 || !cpu_features.rdtscp)
 			return -EPERM;
 		v->tsc_aux = val;
 		wrmsr(MSR_TSC_AUX, val);

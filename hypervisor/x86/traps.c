@@ -126,8 +126,7 @@ static void guest_exception(struct vcpu *v, struct cpu_user_regs *r, unsigned in
 	case 11:
 	case 12:
 	case 17:
-		if (vec == 17 || !(r->error_code & 4) || ldt_window_page(READ_CR(2)) < 0)
-			inject_trap(v, vec, true, r->error_code);
+		inject_trap(v, vec, true, r->error_code);
 		break;
 	default:
 		inject_trap(v, vec, false, 0);
@@ -140,10 +139,13 @@ void trap_from_guest(struct cpu_user_regs *r)
 	unsigned int vec = r->entry_vector;
 	struct vcpu *v = current;
 
+	x86_allow_user(false);		/* ring 3's AC flag came with it */
 	if (vec < 32)
 		guest_exception(v, r, vec);
-	else if (vec == VEC_LEGACY_SYSCALL)
+	else if (vec == VEC_LEGACY_SYSCALL && v->traps[vec].rip)
 		inject_trap(v, vec, false, 0);
+	else if (vec == VEC_LEGACY_SYSCALL)	/* no such gate: as hardware does (SDM 3A 6.13) */
+		inject_trap(v, 13, true, VEC_LEGACY_SYSCALL << 3 | 2);
 	else
 		interrupt(vec);
 }

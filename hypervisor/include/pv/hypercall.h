@@ -11,6 +11,8 @@ long do_domctl(uint64_t arg);
 long do_sysctl(uint64_t arg);
 long do_platform_op(uint64_t arg);
 long do_xen_version(unsigned int cmd, uint64_t arg);
+#define VM_ASSIST_KNOWN	(BIT(VMASST_TYPE_4gb_segments) | BIT(VMASST_TYPE_writable_pagetables) | \
+			 BIT(VMASST_TYPE_pae_extended_cr3) | BIT(VMASST_TYPE_runstate_update_flag))
 long do_vm_assist(unsigned int cmd, unsigned int type);
 long do_godwit_op(unsigned int cmd, uint64_t arg);
 /** hypercall_page_fill() - the stubs older kernels call through (one page at @p). */

@@ -64,7 +64,7 @@ bool boot_alloc_is_open(void);	/* false once boot_for_each_free() has been calle
 /* --- CPU facts --- */
 struct cpu_features {
 	bool tcg;			/* leaf 0x40000000 says TCGTCGTCGTCG */
-	bool smep, smap, umip, nx, gib_pages, xsave, fsgsbase, pat, invariant_tsc;
+	bool smep, smap, umip, nx, gib_pages, xsave, fsgsbase, pat, rdtscp, invariant_tsc;
 	uint8_t phys_bits;
 	uint64_t xcr0;			/* all the host's state components we enable */
 	uint32_t xsave_size;		/* bytes of the area for xcr0 (standard format) */

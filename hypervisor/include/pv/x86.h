@@ -74,5 +74,16 @@ bool decode_pt_write(struct cpu_user_regs *r, struct pt_write *w);
 /** pt_write_finish() - registers and flags after @w replaced @old; false cmpxchg: no match. */
 void pt_write_finish(struct cpu_user_regs *r, const struct pt_write *w, uint64_t old, uint64_t result);
 
+/** x86_allow_user() - may ring 0 touch pages of ring 3 now?  Nothing on a CPU without SMAP. */
+static inline void x86_allow_user(bool yes)
+{
+	if (!cpu_features.smap)
+		return;
+	if (yes)
+		__asm__ __volatile__("stac" ::: "memory");
+	else
+		__asm__ __volatile__("clac" ::: "memory");
+}
+
 __noreturn void return_to_guest(void);		/* entry.S: reset the stack, go */
 void debug_dump_regs(const struct cpu_user_regs *r);
