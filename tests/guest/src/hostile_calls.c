@@ -233,6 +233,19 @@ static void vcpu_context(void)
 	good_context();
 	ctx.gs_base_kernel = 1ul << 62;
 	REFUSED(initialise());
+	/* Entry points that IRETQ would refuse, the failsafe callback among them, or that are ours. */
+	good_context();
+	ctx.event_callback_eip = 1ul << 61;
+	REFUSED(initialise());
+	good_context();
+	ctx.failsafe_callback_eip = 1ul << 60;
+	REFUSED(initialise());
+	good_context();
+	ctx.syscall_callback_eip = 0xffff810000000000;
+	REFUSED(initialise());
+	good_context();
+	ctx.trap_ctxt[255].address = 0xffff830000000000;
+	REFUSED(initialise());
 	REFUSED(HC3(vcpu_op, VCPUOP_up, 1, 0));	/* not initialised yet */
 }
 
@@ -249,12 +262,10 @@ static void vcpu_wild_start(void)
 	ctx.user_regs.fs = ctx.user_regs.gs = 0xffff;
 	ctx.user_regs.rflags = ~0ul;
 	ctx.user_regs.rsp = 1ul << 62;
-	ctx.event_callback_eip = 1ul << 61;
-	ctx.failsafe_callback_eip = 1ul << 60;
-	ctx.syscall_callback_eip = 0xffff810000000000;
+	ctx.event_callback_eip = ctx.failsafe_callback_eip = ctx.syscall_callback_eip = 0x1000;
 	memset(ctx.debugreg, 0xff, sizeof(ctx.debugreg));
 	for (unsigned int i = 0; i < 256; i++)
-		ctx.trap_ctxt[i].address = 0xffff830000000000 + i;
+		ctx.trap_ctxt[i].address = 0x2000 + i;
 	EXPECT(initialise(), 0);
 	EXPECT(HC3(vcpu_op, VCPUOP_up, 1, 0), 0);
 	for (uint64_t until = now_ns() + 500000000; now_ns() < until; )
