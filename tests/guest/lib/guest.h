@@ -26,6 +26,7 @@
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 #include <xen/version.h>
+#include <xen/io/console.h>
 
 #define PAGE_SIZE	4096ul
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -94,6 +95,8 @@ static inline long hypercall(unsigned int nr, uint64_t a, uint64_t b, uint64_t c
 extern struct start_info *start_info;
 extern struct shared_info *shared_info;
 extern const char *cmdline;
+/** privileged() - is this domain 0?  Expectations differ for an ordinary guest. */
+static inline bool privileged(void) { return start_info->flags & SIF_INITDOMAIN; }
 static inline struct vcpu_info *vcpu_info(void) { return &shared_info->vcpu_info[0]; }
 
 /* --- traps ----------------------------------------------------------------------------- */
@@ -180,6 +183,7 @@ long evtchn_op(unsigned int cmd, void *arg);
 void evtchn_unmask(unsigned int port);
 void evtchn_clear(unsigned int port);
 bool evtchn_pending(unsigned int port);
+domid_t own_domid(void);
 uint64_t now_ns(void);			/* system time by the vCPU's time page */
 
 /* --- user mode --------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 /*
  * A grant gives exactly what its entry says, to whom it says, for as long as it is mapped: frame and
  * right to write; the in-use flags show the granter who has it; what was never granted, or to
- * another, or beyond the table, is refused by status.  Domain 0 grants to itself here.
+ * another, or beyond the table, is refused by status.  The guest grants to itself here.
  * Source: Xen public grant_table.h (version 1 entries).
  */
 #include "tests/guest/lib/guest.h"
@@ -13,6 +13,7 @@
 
 static volatile struct grant_entry_v1 *table = (struct grant_entry_v1 *)TABLE_VA;
 static uint8_t page[2][PAGE_SIZE] __attribute__((aligned(4096)));
+static domid_t self;
 
 static void setup(void)
 {
@@ -24,6 +25,7 @@ static void setup(void)
 	EXPECT(HC3(update_va_mapping, MAP_VA, 0, UVMF_INVLPG), 0);
 	if (done)
 		return;
+	self = own_domid();
 	set_xen_guest_handle(s.frame_list, frames);
 	EXPECT(HC3(grant_table_op, GNTTABOP_setup_table, &s, 1), 0);
 	EXPECT(s.status, GNTST_okay);
@@ -80,7 +82,7 @@ static void map_and_unmap(void)
 
 	setup();
 	*(uint64_t *)page[0] = 4711;
-	grant(10, GTF_permit_access, 0, mfn_of(page[0]));
+	grant(10, GTF_permit_access, self, mfn_of(page[0]));
 	EXPECT(map(10, 0, &h), GNTST_okay);
 	CHECK(*(volatile uint64_t *)MAP_VA == 4711, "%lx", *(volatile uint64_t *)MAP_VA);
 	*(volatile uint64_t *)MAP_VA = 17;
@@ -100,7 +102,7 @@ static void read_only(void)
 	uint64_t v;
 
 	setup();
-	grant(11, GTF_permit_access | GTF_readonly, 0, mfn_of(page[0]));
+	grant(11, GTF_permit_access | GTF_readonly, self, mfn_of(page[0]));
 	CHECK(map(11, 0, &h) != GNTST_okay, "writable map of a read-only grant");
 	CHECK(!try_read(MAP_VA, &v), "refused, yet mapped");
 	EXPECT(map(11, GNTMAP_readonly, &h), GNTST_okay);
@@ -119,16 +121,16 @@ static void not_granted(void)
 
 	setup();
 	grant(12, 0, 0, mfn_of(page[0]));
-	grant(13, GTF_permit_access, 1, mfn_of(page[0]));		/* another domain's */
-	grant(14, GTF_permit_access, 0, 0x200);				/* the hypervisor's frame */
+	grant(13, GTF_permit_access, self + 1, mfn_of(page[0]));		/* another domain's */
+	grant(14, GTF_permit_access, self, 0x200);				/* the hypervisor's frame */
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad_refs); i++) {
 		CHECK(map(bad_refs[i], 0, &h) < 0, "ref %x was mapped", bad_refs[i]);
 		CHECK(map(bad_refs[i], GNTMAP_readonly, &h) < 0, "ref %x was mapped", bad_refs[i]);
 		CHECK(!try_read(MAP_VA, &v), "ref %x refused, yet mapped", bad_refs[i]);
 	}
-	grant(14, GTF_permit_access, 0, mfn_of((void *)start_info->pt_base));
+	grant(14, GTF_permit_access, self, mfn_of((void *)start_info->pt_base));
 	CHECK(map(14, 0, &h) < 0, "a page table was mapped writable");
-	grant(14, GTF_permit_access, 0, 0xffffffff);
+	grant(14, GTF_permit_access, self, 0xffffffff);
 	CHECK(map(14, 0, &h) < 0, "frame ~0");
 	EXPECT(unmap(4096, MAP_VA), GNTST_bad_handle);
 	EXPECT(unmap(~0u, MAP_VA), GNTST_bad_handle);
@@ -142,7 +144,7 @@ static void bad_places(void)
 				  pte_maddr(VIRT_BASE, 4) };
 
 	setup();
-	grant(15, GTF_permit_access, 0, mfn_of(page[0]));
+	grant(15, GTF_permit_access, self, mfn_of(page[0]));
 	for (unsigned int i = 0; i < ARRAY_SIZE(places); i++) {
 		m.host_addr = places[i];
 		EXPECT(HC3(grant_table_op, GNTTABOP_map_grant_ref, &m, 1), 0);
@@ -171,7 +173,7 @@ static void overwritten(void)
 	unsigned int h;
 
 	setup();
-	grant(16, GTF_permit_access, 0, mfn_of(page[0]));
+	grant(16, GTF_permit_access, self, mfn_of(page[0]));
 	EXPECT(map(16, 0, &h), GNTST_okay);
 	EXPECT(HC3(update_va_mapping, MAP_VA, maddr_of(page[1]) | RW_PAGE, UVMF_INVLPG), 0);
 	CHECK(unmap(h, MAP_VA) < 0, "unmapped what is not there");
@@ -198,7 +200,7 @@ static void copy(void)
 	struct gnttab_copy c = { .flags = GNTCOPY_source_gref | GNTCOPY_dest_gref, .len = 8 };
 
 	setup();
-	grant(17, GTF_permit_access | GTF_readonly, 0, mfn_of(page[0]));
+	grant(17, GTF_permit_access | GTF_readonly, self, mfn_of(page[0]));
 	*(uint64_t *)(page[0] + 64) = 0x1234;
 	*(uint64_t *)(page[1] + 8) = 0;
 	EXPECT(copy_grant(17, 64, page[1] + 8, 8), GNTST_okay);
@@ -233,7 +235,7 @@ static void too_many(void)
 	REFUSED(HC3(grant_table_op, 77, ops, 1));
 	REFUSED(HC3(grant_table_op, GNTTABOP_map_grant_ref, 0x123456000, 1));
 	/* One grant many times, at one place after another. */
-	grant(18, GTF_permit_access, 0, mfn_of(page[0]));
+	grant(18, GTF_permit_access, self, mfn_of(page[0]));
 	for (; n < 400; n++) {
 		EXPECT(map(18, 0, &h), GNTST_okay);
 		EXPECT(unmap(h, MAP_VA), GNTST_okay);

@@ -65,7 +65,7 @@ static void monotonic(void)
 	CHECK(last - start < 30000 * MS, "%lu ns", last - start);
 }
 
-/* The scale agrees with the wallclock hardware of the machine: seconds of the CMOS clock. */
+/* The scale agrees, roughly as an emulator goes, with the seconds of the CMOS clock. */
 static uint8_t cmos_second(void)
 {
 	uint8_t v;
@@ -80,17 +80,16 @@ static void pace(void)
 	uint64_t t0, t1;
 	uint8_t s;
 
+	if (!privileged())
+		return;			/* no ports, nothing to compare with */
 	EXPECT(HC2(physdev_op, PHYSDEVOP_set_iopl, &set), 0);
-	TRY("xor %%eax, %%eax; mov $0x70, %%edx; out %%al, (%%dx)", ::: TRY_CLOBBERS, "rdx");
-	if (caught.any)
-		return;			/* the clock is the hypervisor's alone: nothing to compare with */
 	for (s = cmos_second(); cmos_second() == s; )
 		;
 	t0 = now_ns();
 	for (s = cmos_second(); cmos_second() == s; )
 		;
 	t1 = now_ns();
-	CHECK(t1 - t0 > 900 * MS && t1 - t0 < 1100 * MS, "a second of %lu ns", t1 - t0);
+	CHECK(t1 - t0 > 700 * MS && t1 - t0 < 1400 * MS, "a second of %lu ns", t1 - t0);
 }
 
 static void wallclock(void)
@@ -107,6 +106,10 @@ static void settime(void)
 	struct xen_platform_op op = { .cmd = XENPF_settime64, .interface_version = XENPF_INTERFACE_VERSION };
 	uint32_t version = shared_info->wc_version;
 
+	if (!privileged()) {
+		REFUSED(HC1(platform_op, &op));
+		return;
+	}
 	op.u.settime64.secs = 2000000000;
 	op.u.settime64.nsecs = 5;
 	op.u.settime64.system_time = now_ns();

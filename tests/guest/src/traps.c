@@ -174,7 +174,7 @@ static void breakpoint_on_data(void)
 	REFUSED(HC2(set_debugreg, 99, 0));
 }
 
-static void privileged(void)
+static void privileged_instructions(void)
 {
 	TRY("hlt", ::: TRY_CLOBBERS);
 	check_trap(13, 0);
@@ -463,7 +463,7 @@ const struct test tests[] = {
 	{ "traps.odd_flags", odd_flags },
 	{ "traps.single_step", single_step },
 	{ "traps.breakpoint_on_data", breakpoint_on_data },
-	{ "traps.privileged", privileged },
+	{ "traps.privileged", privileged_instructions },
 	{ "traps.iopl", iopl },
 	{ "traps.fpu_taskswitch", fpu_taskswitch },
 	{ "traps.forced_cpuid", forced_cpuid },
