@@ -9,6 +9,7 @@
  */
 #include <pv/domain.h>
 #include <pv/errno.h>
+#include <pv/hypercall.h>
 #include <pv/lib.h>
 
 /* One end: what it names and, while @held, the page claimed for it. */
@@ -96,9 +97,10 @@ long grant_op_copy(uint64_t uop, unsigned int count)
 	struct gnttab_copy op[GRANT_BATCH];
 	struct copy_side src = { .write = false }, dst = { .write = true };
 	unsigned int i, n;
+	bool yield = false;
 	long ret = 0;
 
-	for (; count && !ret; count -= n, uop += n * sizeof(op[0])) {
+	for (; count && !ret && !yield; count -= n, uop += n * sizeof(op[0])) {
 		n = min(count, GRANT_BATCH);
 		if (copy_from_guest(op, uop, n * sizeof(op[0]))) {
 			ret = -EFAULT;
@@ -108,11 +110,13 @@ long grant_op_copy(uint64_t uop, unsigned int count)
 			op[i].status = copy_one(&src, &dst, &op[i]);
 		if (copy_to_guest(uop, op, n * sizeof(op[0])))
 			ret = -EFAULT;
-		irq_window();
+		yield = hypercall_should_yield();
 	}
 	side_release(&src);
 	side_release(&dst);
 	domain_cache_drop(&src.cache);
 	domain_cache_drop(&dst.cache);
+	if (count && !ret)
+		return hypercall_again3(__HYPERVISOR_grant_table_op, GNTTABOP_copy, uop, count);
 	return ret;
 }

@@ -18,6 +18,7 @@
  */
 #include <pv/domain.h>
 #include <pv/errno.h>
+#include <pv/hypercall.h>
 #include <pv/lib.h>
 
 enum mapping_state { MAPPING_FREE, MAPPING_BUSY, MAPPING_LIVE };
@@ -269,9 +270,10 @@ long grant_op_map(uint64_t uop, unsigned int count)
 	struct gnttab_map_grant_ref op[GRANT_BATCH];
 	struct domain_cache cache = { NULL, 0 };
 	unsigned int i, n;
+	bool yield = false;
 	long ret = 0;
 
-	for (; count && !ret; count -= n, uop += n * sizeof(op[0])) {
+	for (; count && !ret && !yield; count -= n, uop += n * sizeof(op[0])) {
 		n = min(count, GRANT_BATCH);
 		if (copy_from_guest(op, uop, n * sizeof(op[0]))) {
 			ret = -EFAULT;
@@ -281,9 +283,11 @@ long grant_op_map(uint64_t uop, unsigned int count)
 			map_one(current->domain, &cache, &op[i]);
 		if (copy_to_guest(uop, op, n * sizeof(op[0])))
 			ret = -EFAULT;
-		irq_window();
+		yield = hypercall_should_yield();
 	}
 	domain_cache_drop(&cache);
+	if (count && !ret)
+		return hypercall_again3(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, uop, count);
 	return ret;
 }
 
@@ -331,9 +335,10 @@ long grant_op_unmap(uint64_t uop, unsigned int count)
 	struct domain *d = current->domain;
 	struct unmap_batch batch = { .nr = 0 };
 	unsigned int i, n;
+	bool yield = false;
 	long ret = 0;
 
-	for (; count && !ret; count -= n, uop += n * sizeof(op[0])) {
+	for (; count && !ret && !yield; count -= n, uop += n * sizeof(op[0])) {
 		n = min(count, GRANT_BATCH);
 		if (copy_from_guest(op, uop, n * sizeof(op[0]))) {
 			ret = -EFAULT;
@@ -343,8 +348,10 @@ long grant_op_unmap(uint64_t uop, unsigned int count)
 			unmap_one(d, &batch, &op[i]);
 		if (copy_to_guest(uop, op, n * sizeof(op[0])))
 			ret = -EFAULT;
-		irq_window();
+		yield = hypercall_should_yield();
 	}
 	unmap_commit(d, &batch);
+	if (count && !ret)
+		return hypercall_again3(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, uop, count);
 	return ret;
 }

@@ -84,23 +84,32 @@ static int decrease_one(struct domain *d, const struct xen_memory_reservation *r
 	return 0;
 }
 
-static long reservation(uint64_t arg, int (*one)(struct domain *, const struct xen_memory_reservation *, uint64_t))
+/* The command's high bits say with which extent to go on. */
+#define START_SHIFT	6
+#define CMD_MASK	((1u << START_SHIFT) - 1)
+#define YIELD_FRAMES	64u		/* frames between two looks around */
+
+static long reservation(unsigned int cmd, uint64_t arg,
+			int (*one)(struct domain *, const struct xen_memory_reservation *, uint64_t))
 {
 	struct xen_memory_reservation r;
+	uint64_t start = cmd >> START_SHIFT, i;
 	struct domain *d;
-	uint64_t i;
+	bool yield = false;
 	int ret;
 
 	if (copy_from_guest(&r, arg, sizeof(r)))
 		return -EFAULT;
-	if (r.nr_extents > MAX_EXTENTS || r.extent_order > MAX_ORDER)
+	if (r.nr_extents > MAX_EXTENTS || r.extent_order > MAX_ORDER || start > r.nr_extents)
 		return -EINVAL;
 	ret = target_get(r.domid, &d);
 	if (ret)
 		return ret;
-	for (i = 0; i < r.nr_extents && !one(d, &r, i); i++)
-		;
+	for (i = start; i < r.nr_extents && !yield && !one(d, &r, i); i++)
+		yield = ((i + 1) << r.extent_order) % YIELD_FRAMES == 0 && hypercall_should_yield();
 	domain_put(d);
+	if (yield && i < r.nr_extents)
+		return hypercall_again2(__HYPERVISOR_memory_op, (cmd & CMD_MASK) | i << START_SHIFT, arg);
 	return (long)i;
 }
 
@@ -398,10 +407,12 @@ static long by_domid(uint64_t arg, unsigned int cmd)
 
 long do_memory_op(unsigned int cmd, uint64_t arg)
 {
+	switch (cmd & CMD_MASK) {
+	case XENMEM_increase_reservation: return reservation(cmd, arg, increase_one);
+	case XENMEM_decrease_reservation: return reservation(cmd, arg, decrease_one);
+	case XENMEM_populate_physmap: return reservation(cmd, arg, populate_one);
+	}
 	switch (cmd) {
-	case XENMEM_increase_reservation: return reservation(arg, increase_one);
-	case XENMEM_decrease_reservation: return reservation(arg, decrease_one);
-	case XENMEM_populate_physmap: return reservation(arg, populate_one);
 	case XENMEM_current_reservation:
 	case XENMEM_maximum_reservation: return by_domid(arg, cmd);
 	case XENMEM_exchange: return memory_exchange(arg);

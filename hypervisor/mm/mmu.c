@@ -7,6 +7,7 @@
  * leaves the entry as it was.  Source: Xen public xen.h, "mmu_update", "mmuext_op".
  */
 #include <pv/errno.h>
+#include <pv/hypercall.h>
 #include <pv/io.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
@@ -192,29 +193,68 @@ static int one_mmu_update(struct domain *d, struct domain *pg_owner, const struc
 	}
 }
 
+/* A list of requests, and how far it came before this CPU had other work. */
+struct batch {
+	unsigned int nr;		/* hypercall number */
+	uint64_t list, pdone;
+	unsigned int count;
+	uint32_t before;		/* done by earlier calls for the same list */
+};
+
+#define BATCH_AGAIN	BIT(31)		/* in the count: not the first call, *pdone counts */
+#define BATCH_YIELD	16u		/* requests between two looks around */
+
+static int batch_start(struct batch *b)
+{
+	b->before = 0;
+	if ((b->count & BATCH_AGAIN) && b->pdone && copy_from_guest(&b->before, b->pdone, sizeof(b->before)))
+		return -EFAULT;
+	b->count &= ~BATCH_AGAIN;
+	return 0;
+}
+
+static bool batch_should_yield(unsigned int i)
+{
+	return i && i % BATCH_YIELD == 0 && hypercall_should_yield();
+}
+
+/* @i requests of @size bytes were carried out; the next failed if @ret, else the list ended or
+ * is to go on later. */
+static long batch_end(const struct batch *b, unsigned int i, size_t size, int ret)
+{
+	uint32_t done = b->before + i;
+
+	if (b->pdone && copy_to_guest(b->pdone, &done, sizeof(done)))
+		return -EFAULT;
+	if (ret || i == b->count)
+		return ret;
+	return hypercall_again2(b->nr, b->list + i * size, (b->count - i) | BATCH_AGAIN);
+}
+
 long do_mmu_update(uint64_t ureqs, unsigned int count, uint64_t pdone, unsigned int foreigndom)
 {
+	struct batch b = { __HYPERVISOR_mmu_update, ureqs, pdone, count, 0 };
 	struct domain *d = current->domain, *pg_owner;
 	struct mmu_update r;
 	unsigned int i;
-	uint32_t done;
 	int ret;
 
 	if (foreigndom >> 16)			/* tables of another domain: not offered */
 		return -EPERM;
+	if (batch_start(&b))
+		return -EFAULT;
 	ret = foreign_get(d, foreigndom & 0xffff, &pg_owner);
 	if (ret)
 		return ret;
-	for (i = 0; i < count && !ret; i++) {
+	for (i = 0; i < b.count && !batch_should_yield(i); i++) {
 		ret = copy_from_guest(&r, ureqs + i * sizeof(r), sizeof(r));
 		if (!ret)
 			ret = one_mmu_update(d, pg_owner, &r);
+		if (ret)
+			break;
 	}
 	domain_put(pg_owner);
-	done = ret ? i - 1 : i;
-	if (pdone && copy_to_guest(pdone, &done, sizeof(done)))
-		return -EFAULT;
-	return ret;
+	return batch_end(&b, i, sizeof(r), ret);
 }
 
 /* --- update_va_mapping ----------------------------------------------------------------- */
@@ -401,24 +441,26 @@ static int one_mmuext_op(struct domain *d, struct domain *pg_owner, const struct
 
 long do_mmuext_op(uint64_t uops, unsigned int count, uint64_t pdone, unsigned int foreigndom)
 {
+	struct batch b = { __HYPERVISOR_mmuext_op, uops, pdone, count, 0 };
 	struct domain *d = current->domain, *pg_owner;
 	struct mmuext_op op;
 	unsigned int i;
-	uint32_t done;
-	int ret = foreign_get(d, foreigndom & 0xffff, &pg_owner);
+	int ret;
 
+	if (batch_start(&b))
+		return -EFAULT;
+	ret = foreign_get(d, foreigndom & 0xffff, &pg_owner);
 	if (ret)
 		return ret;
-	for (i = 0; i < count && !ret; i++) {
+	for (i = 0; i < b.count && !batch_should_yield(i); i++) {
 		ret = copy_from_guest(&op, uops + i * sizeof(op), sizeof(op));
 		if (!ret)
 			ret = one_mmuext_op(d, pg_owner, &op);
+		if (ret)
+			break;
 	}
 	domain_put(pg_owner);
-	done = ret ? i - 1 : i;
-	if (pdone && copy_to_guest(pdone, &done, sizeof(done)))
-		return -EFAULT;
-	return ret;
+	return batch_end(&b, i, sizeof(op), ret);
 }
 
 /* --- entries for grants ------------------------------------------------------------------------- */

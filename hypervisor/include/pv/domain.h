@@ -17,12 +17,17 @@
 struct trap_gate { uint64_t rip; uint16_t cs; uint8_t flags; };
 struct callback { uint64_t rip; bool mask_events; };
 
+/* What remains of a call inside a multicall (hypercall/preempt.c). */
+struct hypercall_rest { bool in_multicall; unsigned int nr_args; uint64_t arg[3]; };
+
 struct vcpu {
 	struct domain *domain;
 	unsigned int id;
 	bool is_idle;
 	bool initialised;		/* has a context (VCPUOP_initialise, setvcpucontext) */
 	struct sched_vcpu sched;
+
+	struct hypercall_rest rest;
 
 	/* event delivery and time: always valid; shared_info's slot until registered */
 	struct vcpu_info *info;

@@ -5,6 +5,13 @@
 
 /** hypercall_dispatch() - number @nr with arguments @a; -ENOSYS for unknown numbers. */
 long hypercall_dispatch(unsigned int nr, const uint64_t a[6]);
+/** hypercall_should_yield() - lets interrupts in, then: has this CPU other work?  Between items of a
+ *  list that the guest chose, with no lock held, never before the first. */
+bool hypercall_should_yield(void);
+/** hypercall_again2(), hypercall_again3() - current is to make hypercall @nr again with @a0.. as its
+ *  first two or three arguments, the others as they are.  Return: what the handler returns. */
+long hypercall_again2(unsigned int nr, uint64_t a0, uint64_t a1);
+long hypercall_again3(unsigned int nr, uint64_t a0, uint64_t a1, uint64_t a2);
 long do_multicall(uint64_t list, unsigned int count);
 long do_memory_op(unsigned int cmd, uint64_t arg);
 long do_domctl(uint64_t arg);

@@ -4,6 +4,7 @@
  * believes, so that a leak or a double release shows.
  */
 #include "tests/unit/fake/fake_machine.h"
+#include <pv/hypercall.h>
 
 #include <stdio.h>
 
@@ -49,7 +50,8 @@ static bool fails(unsigned int *after)
 /* --- lib, locks, memory --- */
 
 void smp_poll(void) { abort(); }	/* one thread: a lock that is taken stays taken */
-void irq_window(void) { }
+bool hypercall_should_yield(void) { return false; }
+long hypercall_again3(unsigned int nr, uint64_t a0, uint64_t a1, uint64_t a2) { abort(); }
 
 void printk(enum log_level level, const char *fmt, ...)
 {
