@@ -33,14 +33,19 @@ static void map_foreign_frames(void)
 {
 	uint64_t max_mfn = HC2(memory_op, XENMEM_maximum_ram_page, 0), mapped = 0;
 
+	struct gnttab_setup_table grants = { .dom = DOMID_SELF, .nr_frames = 1 };
+	unsigned long grant_frame = 0;
+
 	window();
+	set_xen_guest_handle(grants.frame_list, &grant_frame);
+	EXPECT(HC3(grant_table_op, GNTTABOP_setup_table, &grants, 1), 0);
 	for (uint64_t mfn = HV_PADDR / PAGE_SIZE; mfn <= max_mfn; mfn++) {
 		uint64_t pfn = M2P[mfn];
 
 		if (pfn < start_info->nr_pages && p2m[pfn] == mfn)
 			continue;
-		if (mfn == start_info->shared_info / PAGE_SIZE)
-			continue;
+		if (mfn == start_info->shared_info / PAGE_SIZE || mfn == grant_frame)
+			continue;			/* the hypervisor's pages that are for us */
 		for (unsigned int rw = 0; rw < 2; rw++)
 			if (!map_window(mfn * PAGE_SIZE | (rw ? RW_PAGE : RO_PAGE))) {
 				if (!mapped++)
