@@ -246,15 +246,15 @@ struct figure {
 	double median_us, min_us;
 };
 
-static struct figure measure(const struct operation *op, unsigned int runs)
+static struct figure measure(const struct operation *op, unsigned int runs, unsigned long n)
 {
 	struct figure f;
-	unsigned long n = 1;
+	bool fixed = n;
 	double us[MAX_RUNS];
 
 	/* the rounds that find n also warm caches, page tables, the emulator */
-	while (op->time(n) < RUN_US && n < 1UL << 30)
-		n *= 2;
+	for (n = fixed ? n : 1; !fixed && op->time(n) < RUN_US && n < 1UL << 30; n *= 2)
+		;
 	for (unsigned int i = 0; i < runs; i++)
 		us[i] = op->time(n) / (double)n;
 	qsort(us, runs, sizeof(us[0]), compare);
@@ -265,14 +265,14 @@ static struct figure measure(const struct operation *op, unsigned int runs)
 
 /* All at once at the end: a console shared with a kernel tears lines apart, and
  * nothing may sit in the buffer while an operation forks. */
-static void report(unsigned int runs, const char *only)
+static void report(unsigned int runs, const char *only, unsigned long n)
 {
 	struct figure f[NR_OPERATIONS];
 	const char *sep = "";
 
 	for (size_t i = 0; i < NR_OPERATIONS; i++)
 		if (wanted(&operations[i], only))
-			f[i] = measure(&operations[i], runs);
+			f[i] = measure(&operations[i], runs, n);
 	putchar('{');
 	for (size_t i = 0; i < NR_OPERATIONS; i++)
 		if (wanted(&operations[i], only))
@@ -289,14 +289,15 @@ static void report(unsigned int runs, const char *only)
 
 static void usage(FILE *out)
 {
-	fprintf(out, "usage: microbench [RUNS [OPERATION]]\n"
+	fprintf(out, "usage: microbench [RUNS [OPERATION [N]]]\n"
 		"Median us per operation over RUNS runs (1 to %d, default 7), as one\n"
-		"line of JSON: getppid pgfault mprotect fork forkexec pipe, min of each.\n", MAX_RUNS);
+		"line of JSON: getppid pgfault mprotect fork forkexec pipe, min of each.\n"
+		"N: operations in a run, instead of as many as take a while.\n", MAX_RUNS);
 }
 
 int main(int argc, char **argv)
 {
-	unsigned long runs = 7;
+	unsigned long runs = 7, n = 0;
 	char *end;
 
 	if (argc == 2 && !strcmp(argv[1], TRUE_ARG))
@@ -310,10 +311,15 @@ int main(int argc, char **argv)
 		if (end == argv[1] || *end)
 			runs = 0;
 	}
-	if (argc > 3 || runs < 1 || runs > MAX_RUNS || (argc == 3 && !known(argv[2]))) {
+	if (argc == 4) {
+		n = strtoul(argv[3], &end, 10);
+		if (end == argv[3] || *end || n < 1 || n > 1UL << 30)
+			runs = 0;
+	}
+	if (argc > 4 || runs < 1 || runs > MAX_RUNS || (argc >= 3 && !known(argv[2]))) {
 		usage(stderr);
 		return 1;
 	}
-	report((unsigned int)runs, argc == 3 ? argv[2] : NULL);
+	report((unsigned int)runs, argc >= 3 ? argv[2] : NULL, n);
 	return 0;
 }
