@@ -97,8 +97,8 @@ const char *cmd_type_name(unsigned int type)
 		[GODWIT_PAGE_DATA] = "data", [GODWIT_PAGE_ZERO] = "zero",
 		[GODWIT_PAGE_L1] = "l1", [GODWIT_PAGE_L2] = "l2", [GODWIT_PAGE_L3] = "l3",
 		[GODWIT_PAGE_L4] = "l4", [GODWIT_PAGE_P2M] = "p2m",
-		[GODWIT_PAGE_ABSENT] = "absent",
+		[GODWIT_PAGE_ABSENT] = "absent", [GODWIT_PAGE_DELTA] = "delta",
 	};
 
-	return type < sizeof(names) / sizeof(names[0]) ? names[type] : "unknown";
+	return type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : "unknown";
 }

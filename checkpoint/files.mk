@@ -41,3 +41,6 @@ UNIT_TESTS += test_stream_rules
 test_stream_rules_SRCS := tests/unit/test_stream_rules.c tests/unit/test_stream_util.c \
 	$(VERIFY_SRCS) $(STREAM_SRCS)
 test_stream_rules_LIBS := $(STREAM_LIBS)
+
+UNIT_TESTS += test_delta
+test_delta_SRCS := tests/unit/test_delta.c checkpoint/delta.c

@@ -24,7 +24,8 @@ _Static_assert(PAGE_SCRATCH_BYTES == WIRE_BLOCK_PAGES_MAX * STREAM_PAGE_SIZE, "o
 /* The page types of the wire are the hypercall's (docs/spec/stream.md, "PAGES"). */
 _Static_assert(GODWIT_PAGE_DATA == 0 && GODWIT_PAGE_ZERO == 1 && GODWIT_PAGE_L1 == 2 &&
 	       GODWIT_PAGE_L4 == 5 && GODWIT_PAGE_P2M == 6 && GODWIT_PAGE_ABSENT == 7 &&
-	       GODWIT_PAGE_RETRY == 8 && GODWIT_PAGE_PINNED == 0x80, "wire constants");
+	       GODWIT_PAGE_RETRY == 8 && GODWIT_PAGE_DELTA == 10 &&
+	       GODWIT_PAGE_PINNED == 0x80, "wire constants");
 
 struct page_packer {
 	void *lz4_state;
@@ -40,14 +41,14 @@ static bool is_table(unsigned int type)
 static bool type_has_bytes(unsigned int type)
 {
 	type &= ~GODWIT_PAGE_PINNED;
-	return type == GODWIT_PAGE_DATA || is_table(type);
+	return type == GODWIT_PAGE_DATA || type == GODWIT_PAGE_DELTA || is_table(type);
 }
 
 static bool type_is_legal(unsigned int type)
 {
 	if (type & GODWIT_PAGE_PINNED)
 		return is_table(type & ~GODWIT_PAGE_PINNED);
-	return type <= GODWIT_PAGE_ABSENT;
+	return type <= GODWIT_PAGE_ABSENT || type == GODWIT_PAGE_DELTA;
 }
 
 static uint32_t blocks_of(uint32_t nr_data, uint32_t block_pages)
@@ -272,6 +273,25 @@ int page_parse(const uint8_t *payload, uint64_t len, uint64_t pfn_limit, struct 
 	v->blocks = payload + offset;
 	ret = parse_entries(v, pfn_limit, why);
 	return ret ? ret : parse_sizes(v, len - offset, why);
+}
+
+int page_note_data(const struct page_view *v, uint64_t *is_data, struct stream_reason *why)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->count; i++) {
+		uint64_t pfn = v->entries[i] & WIRE_PFN_MASK, bit = 1ull << pfn % 64;
+		unsigned int type = (unsigned int)(v->entries[i] >> WIRE_TYPE_SHIFT);
+
+		if (type == GODWIT_PAGE_DELTA && !(is_data[pfn / 64] & bit))
+			return bad("entry %u: delta of pfn 0x%llx, whose last bytes are not data", i,
+				   (unsigned long long)pfn);
+		if (type == GODWIT_PAGE_DATA || type == GODWIT_PAGE_DELTA)
+			is_data[pfn / 64] |= bit;
+		else
+			is_data[pfn / 64] &= ~bit;
+	}
+	return 0;
 }
 
 void page_count(const struct page_view *v, struct stream_totals *t)

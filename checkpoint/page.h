@@ -60,6 +60,16 @@ int page_pack(struct page_packer *p, const uint64_t *pfns, const uint8_t *types,
 int page_parse(const uint8_t *payload, uint64_t len, uint64_t pfn_limit, struct page_view *v,
 	       struct stream_reason *why);
 
+/**
+ * page_note_data() - keep track of what a delta may stand on.
+ * @v:       from page_parse()
+ * @is_data: bitmap by pfn: the pfn's last entry was DATA or DELTA; updated
+ * @why:     reason when it fails
+ *
+ * Return: 0, or -EBADMSG for a DELTA of a pfn without its bit.
+ */
+int page_note_data(const struct page_view *v, uint64_t *is_data, struct stream_reason *why);
+
 /** page_count() - add the entries and bytes of @v to @t. */
 void page_count(const struct page_view *v, struct stream_totals *t);
 

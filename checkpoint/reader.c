@@ -40,6 +40,7 @@ struct stream_reader {
 	size_t payload_cap;
 	ProtobufCMessage *msg;
 	struct page_view pages;
+	uint64_t *is_data;		/* bitmap by pfn, from the first PAGES on: page_note_data() */
 	bool have_pages;		/* the record at hand is PAGES */
 	uint8_t *scratch;
 	struct p2m_list p2m;		/* complete */
@@ -73,6 +74,7 @@ void stream_reader_free(struct stream_reader *r)
 	free(r->p2m_incoming.leaves);
 	free(r->scratch);
 	free(r->payload);
+	free(r->is_data);
 	hash_state_free(r->hash);
 	free(r);
 }
@@ -284,6 +286,13 @@ static int decode_pages(struct stream_reader *r)
 
 	if (!ret)
 		ret = order_pages(&r->order, r->pages.count, &why);
+	if (!ret && !r->is_data) {
+		r->is_data = calloc(r->order.limits.pfn_limit / 64 + 1, sizeof(*r->is_data));
+		if (!r->is_data)
+			ret = reason_set(&why, -ENOMEM, "out of memory");
+	}
+	if (!ret)
+		ret = page_note_data(&r->pages, r->is_data, &why);
 	if (ret)
 		return fail(r, ret, "%s", why.text);
 	page_count(&r->pages, &r->totals);

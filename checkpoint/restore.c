@@ -118,7 +118,7 @@ static int on_pages(struct restore *r)
 		return fail(r, ret, "writing guest frames from pfn 0x%llx: %s",
 			    (unsigned long long)b->pfns[0], strerror(-ret));
 	for (unsigned int i = 0; i < b->nr; i++)
-		r->types[b->pfns[i]] = b->types[i];
+		r->types[b->pfns[i]] = b->types[i] == GODWIT_PAGE_DELTA ? GODWIT_PAGE_DATA : b->types[i];
 	if (r->hooks->batch)
 		return r->hooks->batch(r->ctx, stream_reader_totals(r->reader));
 	return 0;

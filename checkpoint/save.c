@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* See save.h for the invariant that every function here keeps. */
+#include "checkpoint/delta.h"
 #include "checkpoint/save.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@ struct save {
 	const struct save_params *p;
 	struct save_result *out;
 	uint64_t pfn_limit;
+	struct delta *delta;		/* NULL: everything is sent whole */
 	uint64_t start_us;
 
 	/* hypercall memory */
@@ -183,6 +185,7 @@ static int send_batch(struct save *s, unsigned int nr)
 	ret = account(s, nr);
 	if (ret)
 		return ret;
+	delta_encode(s->delta, s->pfns, s->types, s->pages, nr);
 	/* Entries of type RETRY are left out by the writer. */
 	ret = stream_write_pages(s->p->writer, s->pfns, s->types, s->pages, nr);
 	if (ret)
@@ -549,6 +552,8 @@ static int save_alloc(struct save *s)
 	if (!s->pfns || !s->types || !s->pages || !s->context || !s->shared_info ||
 	    !s->sent || !s->retry)
 		return fail(s, -ENOMEM, "out of memory");
+	if (s->p->live)			/* one round has nothing to be a delta of */
+		s->delta = delta_new(s->pfn_limit, s->p->delta_pages);
 	memset(s->sent, TYPE_UNSENT, s->pfn_limit);
 	return 0;
 }
@@ -564,6 +569,7 @@ static void save_free(struct save *s)
 	hcall_buf_free(h, s->shared_info, STREAM_PAGE_SIZE);
 	free(s->sent);
 	free(s->retry);
+	delta_free(s->delta);
 }
 
 static int save_run(struct save *s)

@@ -69,6 +69,7 @@ struct save_params {
 	bool live;			/* false: stop first, one round */
 	bool leave_logdirty;		/* success ends the domain: skip the way back */
 	uint64_t bandwidth_bytes_per_s;	/* of live rounds, 0 = no limit */
+	uint64_t delta_pages;		/* pages kept to send deltas against, 0 = none */
 	const struct save_hooks *hooks;
 	void *ctx;
 };
@@ -106,7 +107,8 @@ int save_get_facts(struct hcall *h, domid_t domid, struct save_facts *out);
  *
  * On failure the guest is as the hooks left it: running if it was never
  * stopped; stopped (out->stopped) if it was, and then the caller resumes it.
- * Memory: 4 MiB of hypercall memory and two bytes per pfn, whatever happens.
+ * Memory: 4 MiB of hypercall memory and two bytes per pfn, whatever happens; live,
+ * four more bytes per pfn and up to params.delta_pages pages (checkpoint/delta.h).
  *
  * Return: 0; -ENOMEM; an error of a hook, of the writer or of a hypercall;
  * -ERANGE if the guest grew beyond pfn_limit; -EIO if a stopped guest's table

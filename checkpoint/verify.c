@@ -364,10 +364,12 @@ static void see_end(struct ctx *c, const Stream__End *m)
 
 /* --- pages ------------------------------------------------------------------------- */
 
+#define T_DELTA_PAGE	10
+
 static bool carries_bytes(unsigned int type)
 {
 	type &= 0x7f;
-	return type == 0 || (type >= 2 && type <= 5);
+	return type == 0 || type == T_DELTA_PAGE || (type >= 2 && type <= 5);
 }
 
 static void remember_type(struct ctx *c, uint64_t pfn, unsigned int type)
@@ -381,6 +383,14 @@ static void remember_type(struct ctx *c, uint64_t pfn, unsigned int type)
 	(*chunk)[pfn % CHUNK_PFNS] = (uint8_t)(type + 1);
 }
 
+/* A delta is against bytes sent before, as they are or as a delta. */
+static bool has_base(const struct ctx *c, uint64_t pfn)
+{
+	const uint8_t *chunk = c->map[pfn / CHUNK_PFNS];
+
+	return chunk && chunk[pfn % CHUNK_PFNS] == 0 + 1;
+}
+
 static void see_entries(struct ctx *c, uint32_t count, uint32_t nr_data)
 {
 	uint64_t last = 0;
@@ -392,13 +402,14 @@ static void see_entries(struct ctx *c, uint32_t count, uint32_t nr_data)
 		unsigned int type = (unsigned int)(e >> 56);
 
 		must((e >> 52 & 15) == 0, "entry[%u]: bits 52..55 are not zero", i);
-		must(type <= 7 || (type >= 0x82 && type <= 0x85), "entry[%u]: type 0x%02x", i,
-		     type);
+		must(type <= 7 || type == T_DELTA_PAGE || (type >= 0x82 && type <= 0x85),
+		     "entry[%u]: type 0x%02x", i, type);
 		must(pfn < c->rep->pfn_limit, "entry[%u]: pfn beyond pfn_limit", i);
+		must(type != T_DELTA_PAGE || has_base(c, pfn), "entry[%u]: delta of a page that was not data", i);
 		must(i == 0 || pfn > last, "entry[%u]: pfns do not ascend", i);
 		last = pfn;
 		with_bytes += carries_bytes(type);
-		remember_type(c, pfn, type);
+		remember_type(c, pfn, type == T_DELTA_PAGE ? 0 : type);
 	}
 	must(with_bytes == nr_data, "nr_data: %u, entries with bytes: %u", nr_data, with_bytes);
 }

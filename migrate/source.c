@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "checkpoint/delta.h"
 #include "checkpoint/describe.h"
 #include "migrate/cpu.h"
 #include "migrate/journal.h"
@@ -372,6 +373,7 @@ static int send_stream(struct source *s, const struct save_facts *facts)
 		.info = &desc.info, .domain = &desc.domain,
 		.leave_logdirty = true,
 		.bandwidth_bytes_per_s = s->p->limits.bandwidth_bytes_per_s,
+		.delta_pages = delta_pages_sensible(),
 		.hooks = &move_hooks, .ctx = s,
 	};
 	int ret;

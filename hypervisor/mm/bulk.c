@@ -230,6 +230,14 @@ static int localise(struct batch *b, unsigned int level)
 	return 0;
 }
 
+static void page_xor(uint64_t *page, const uint64_t *delta)
+{
+	unsigned int i;
+
+	for (i = 0; i < 512; i++)
+		page[i] ^= delta[i];
+}
+
 static int write_one(struct batch *b, uint64_t pfn, uint64_t from, unsigned int type)
 {
 	struct frame *f;
@@ -242,7 +250,7 @@ static int write_one(struct batch *b, uint64_t pfn, uint64_t from, unsigned int 
 			frame_release(mfn_to_frame(m));
 		return 0;
 	}
-	if (type > GODWIT_PAGE_P2M)
+	if (type > GODWIT_PAGE_P2M && type != GODWIT_PAGE_DELTA)
 		return -EINVAL;
 	f = frame_for(b, pfn);
 	if (!f)
@@ -256,6 +264,11 @@ static int write_one(struct batch *b, uint64_t pfn, uint64_t from, unsigned int 
 		return 0;
 	case GODWIT_PAGE_P2M:
 		return 0;
+	case GODWIT_PAGE_DELTA:
+		ret = copy_from_guest(b->scratch, from, PAGE_SIZE);
+		if (!ret)
+			page_xor(frame_to_virt(f), b->scratch);
+		return ret;
 	default:
 		ret = copy_from_guest(b->scratch, from, PAGE_SIZE);
 		if (!ret)

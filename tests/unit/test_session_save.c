@@ -82,7 +82,7 @@ static int save(struct rig *r, bool live)
 	struct stream_writer *w;
 	struct save_params p = {
 		.hcall = r->src, .domid = r->domid, .info = &desc.info, .domain = &desc.domain,
-		.live = live, .hooks = &hooks, .ctx = r,
+		.live = live, .delta_pages = 64, .hooks = &hooks, .ctx = r,
 	};
 	int ret;
 

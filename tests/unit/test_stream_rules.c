@@ -481,6 +481,8 @@ R(entry_reserved, "reserved bits", "bits 52..55", put64(B0_ENTRY(0), 1ull << 52 
 R(entry_retry, "entry 0: page type 0x8", "type 0x08", put64(B0_ENTRY(0), entry(1, 8))) \
 R(entry_pinned_data, "page type 0x80", "type 0x80", put64(B0_ENTRY(0), entry(1, 0x80))) \
 R(entry_pinned_absent, "page type 0x87", "type 0x87", put64(B0_ENTRY(1), entry(2, 0x87))) \
+R(entry_delta_baseless, "delta of pfn 0x1, whose", "delta of a page that was not", \
+  put64(B0_ENTRY(0), entry(1, 10))) \
 R(entry_type, "page type 0x42", "type 0x42", put64(B0_ENTRY(0), entry(1, 0x42))) \
 R(entry_pfn, "entry 3: pfn 0x7d0 beyond", "entry[3]: pfn beyond", \
   put64(B0_ENTRY(3), entry(PFN_LIMIT, 2))) \

@@ -77,6 +77,7 @@ struct godwit_logdirty {
 #define GODWIT_PAGE_ABSENT		7	/* no frame at this pfn */
 #define GODWIT_PAGE_RETRY		8	/* read: a table that does not translate now;
 						 * it stays dirty (never when paused) */
+#define GODWIT_PAGE_DELTA		10	/* write only: XOR with the bytes the frame holds now */
 #define GODWIT_PAGE_TYPE_MASK		0x0fu
 #define GODWIT_PAGE_PINNED		0x80u	/* with L1..L4 */
 

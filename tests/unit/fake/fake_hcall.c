@@ -440,6 +440,13 @@ int hcall_godwit_write_frames_all(struct hcall *h, domid_t domid, const uint64_t
 		if (pfns[i] >= d->nr_pages)
 			return leave(-ENOMEM);
 		p = &d->pages[pfns[i]];
+		if (types[i] == GODWIT_PAGE_DELTA) {
+			if (p->type != GODWIT_PAGE_DATA)
+				die("delta of a page that is no data");
+			for (unsigned int k = 0; k < 4096; k++)
+				p->bytes[k] ^= ((const uint8_t *)buffer)[4096 * i + k];
+			continue;
+		}
 		p->type = types[i] == GODWIT_PAGE_ZERO ? GODWIT_PAGE_DATA : types[i];
 		if (types[i] == GODWIT_PAGE_DATA || is_table(types[i]))
 			memcpy(p->bytes, (const uint8_t *)buffer + 4096 * i, 4096);
