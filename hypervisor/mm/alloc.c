@@ -146,10 +146,15 @@ static void block_give(struct frame *f, unsigned int order, uint64_t dirty)
 	spin_unlock(&heap_lock);
 }
 
+/* A page that a guest could still write to through an old translation comes marked FRAME_DIRTY: to
+ * zero it now would be too early. */
 void heap_free(struct frame *f, unsigned int order)
 {
-	memset(frame_to_virt(f), 0, PAGE_SIZE << order);
-	block_give(f, order, 0);
+	uint64_t dirty = f->count & FRAME_DIRTY;
+
+	if (!dirty)
+		memset(frame_to_virt(f), 0, PAGE_SIZE << order);
+	block_give(f, order, dirty);
 }
 
 uint64_t heap_free_frames(void) { return ACCESS_ONCE(nr_free); }

@@ -81,7 +81,7 @@ static void frame_free(struct frame *f)
 
 	if (f->count & FRAME_HV) {
 		/* frame_unshare() dropped the hypervisor's own reference before */
-		f->count = FRAME_STALE;
+		f->count = FRAME_STALE | FRAME_DIRTY;
 		f->tlb_stamp = tlb_stamp();
 		heap_free(f, 0);
 		return;
@@ -93,7 +93,8 @@ static void frame_free(struct frame *f)
 	page_list_del(d, f);
 	d->tot_pages--;
 	spin_unlock(&d->page_lock);
-	f->count = FRAME_STALE;
+	/* No CPU has its tables loaded: no translation is left but a backend's, who is trusted. */
+	f->count = FRAME_STALE | (ACCESS_ONCE(d->dirty_cpus) ? FRAME_DIRTY : 0);
 	f->tlb_stamp = tlb_stamp();
 	heap_free(f, 0);
 	domain_put(d);		/* each page holds its domain */
