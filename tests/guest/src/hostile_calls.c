@@ -101,6 +101,71 @@ static void huge_counts(void)
 	REFUSED(HC2(set_gdt, edge(), 0xffffffff));
 }
 
+/* A list as long as a guest can make it: the same page of requests mapped a thousand times.  The
+ * hypervisor has to look up from it now and then, or a guest could keep a CPU for minutes. */
+#define LIST		0x100000000ul
+#define LIST_PAGES	4096ul
+
+static unsigned int ticks;
+
+static void count_tick(void)
+{
+	ticks++;
+	memset(shared_info->evtchn_pending, 0, sizeof(shared_info->evtchn_pending));
+	vcpu_info()->evtchn_pending_sel = 0;
+}
+
+static void map_list(const void *page)
+{
+	uint64_t *l1;
+
+	map_page(LIST, mfn_of(page), RW_PAGE);
+	for (unsigned int i = 0; i < 512; i++)
+		EXPECT(mmu_update_one(pte_maddr(LIST, 1) + i * 8, maddr_of(page) | RW_PAGE), 0);
+	l1 = (uint64_t *)pte_of(LIST, 1);
+	for (unsigned long va = LIST; va < LIST + LIST_PAGES * PAGE_SIZE; va += 2ul << 20)
+		EXPECT(mmu_update_one(pte_maddr(va, 2), maddr_of(l1) | TABLE), 0);
+	EXPECT(mmuext(MMUEXT_TLB_FLUSH_LOCAL, 0, 0), 0);
+}
+
+static void long_lists(void)
+{
+	static uint8_t page[PAGE_SIZE] __attribute__((aligned(4096)));
+	struct evtchn_bind_virq v = { .virq = VIRQ_TIMER };
+	struct vcpu_set_periodic_timer period = { 5000000 };
+	struct multicall_entry *e = (struct multicall_entry *)page;
+	struct mmu_update *u = (struct mmu_update *)page;
+	uint64_t start, took, mfn = mfn_of(page);
+	unsigned int done;
+
+	map_list(page);
+	memset(shared_info->evtchn_mask, 0xff, sizeof(shared_info->evtchn_mask));
+	EXPECT(evtchn_op(EVTCHNOP_bind_virq, &v), 0);
+	evtchn_unmask(v.port);
+	event_hook = count_tick;
+	vcpu_info()->evtchn_upcall_mask = 0;
+	EXPECT(HC3(vcpu_op, VCPUOP_set_periodic_timer, 0, &period), 0);
+
+	for (unsigned int i = 0; i < 64; i++)
+		e[i] = (struct multicall_entry){ .op = __HYPERVISOR_xen_version, .args = { XENVER_pagesize } };
+	ticks = 0;
+	start = now_ns();
+	EXPECT(HC2(multicall, LIST, LIST_PAGES * 64), 0);
+	took = now_ns() - start;
+	CHECK(ticks > took / 100000000, "multicall: %u ticks in %lu ns", ticks, took);
+
+	for (unsigned int i = 0; i < 256; i++)
+		u[i] = (struct mmu_update){ mfn * PAGE_SIZE | MMU_MACHPHYS_UPDATE, M2P[mfn] };
+	ticks = 0;
+	start = now_ns();
+	EXPECT(HC4(mmu_update, LIST, LIST_PAGES * 256, &done, DOMID_SELF), 0);
+	took = now_ns() - start;
+	CHECK(done == LIST_PAGES * 256, "done %u", done);
+	CHECK(ticks > took / 100000000, "mmu_update: %u ticks in %lu ns", ticks, took);
+	EXPECT(HC3(vcpu_op, VCPUOP_stop_periodic_timer, 0, 0), 0);
+	EXPECT(evtchn_op(EVTCHNOP_close, &(struct evtchn_close){ v.port }), 0);
+}
+
 static void multicall_nesting(void)
 {
 	struct multicall_entry inner = { .op = __HYPERVISOR_xen_version };
@@ -278,6 +343,7 @@ const struct test tests[] = {
 	{ "hostile_calls.commands", commands },
 	{ "hostile_calls.commands_then_pointer", commands_then_pointer },
 	{ "hostile_calls.huge_counts", huge_counts },
+	{ "hostile_calls.long_lists", long_lists },
 	{ "hostile_calls.multicall_nesting", multicall_nesting },
 	{ "hostile_calls.memory", memory },
 	{ "hostile_calls.trap_table", trap_table },
