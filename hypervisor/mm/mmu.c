@@ -24,8 +24,7 @@ void mmu_load_address_space(struct vcpu *v)
 		l4 = idle_l4_mfn;
 	else if (d->logdirty)
 		l4 = shadow_root(d, l4);
-	WRITE_CR(3, l4.mfn << PAGE_SHIFT);
-	tlb_note_cr3();
+	tlb_write_cr3(l4.mfn << PAGE_SHIFT);
 }
 
 int mmu_set_base(struct vcpu *v, mfn_t l4, bool user)

@@ -12,6 +12,9 @@
  * reference.  So no writable mapping of a page table can exist, and every table the
  * hardware can reach was checked entry by entry.  Log-dirty never weakens this.
  *
+ * A frame whose count is not zero and which is not VALIDATED is between two types:
+ * whoever set it so flushes, validates or retires it, and nobody else may use it.
+ *
  * Lock: table types change under the owner's mm_lock; writable and segdesc counts
  * are atomic alone.
  */
@@ -20,6 +23,12 @@
 #include <pv/mmu.h>
 
 static bool is_table(unsigned int type) { return type >= FTYPE_L1 && type <= FTYPE_L4; }
+
+/* Was the frame, whose count is zero, of another type before? */
+static bool type_changes(uint64_t old, uint64_t want)
+{
+	return (old & FTYPE_MASK) && (old & FTYPE_MASK) != want;
+}
 
 static int type_validate(struct frame *f, unsigned int type)
 {
@@ -32,32 +41,57 @@ static int type_validate(struct frame *f, unsigned int type)
 	return table_validate(d, f, (int)type);
 }
 
+/* Who may hold a translation of a frame of @d made under its old type: @d itself, and domain 0,
+ * which maps frames of others.  (What grants map is flushed before it is given back.) */
+static void flush_old_type(const struct domain *d, const struct frame *f)
+{
+	tlb_flush_stale(d->dirty_cpus | (dom0 ? dom0->dirty_cpus : 0), f->tlb_stamp);
+}
+
+/*
+ * One more type reference if the type is right and settled, or the first one of a new type, which
+ * is not VALIDATED yet when there is work to do for it.  *@old gets what was before.
+ */
+static int type_take(struct frame *f, unsigned int type, uint64_t *old)
+{
+	uint64_t want = (uint64_t)type << FTYPE_SHIFT, new;
+
+	*old = ACCESS_ONCE(f->type);
+	do {
+		while ((*old & FTYPE_COUNT_MASK) && !(*old & FTYPE_VALIDATED)) {
+			/* Being validated now: a table that names itself, which no guest of ours
+			 * needs.  A writable frame only waits for another CPU's flush. */
+			if (type != FTYPE_WRITABLE || (*old & FTYPE_MASK) != want)
+				return -EINVAL;
+			__builtin_ia32_pause();
+			smp_poll();
+			*old = ACCESS_ONCE(f->type);
+		}
+		if (!(*old & FTYPE_COUNT_MASK))
+			new = want | 1 | (type == FTYPE_WRITABLE && !type_changes(*old, want) ? FTYPE_VALIDATED : 0);
+		else if ((*old & FTYPE_MASK) == want && (*old & FTYPE_COUNT_MASK) != FTYPE_COUNT_MASK)
+			new = *old + 1;
+		else
+			return -EINVAL;
+	} while (!atomic_cas(&f->type, old, new));
+	return 0;
+}
+
 int frame_get_type(struct frame *f, unsigned int type)
 {
-	uint64_t want = (uint64_t)type << FTYPE_SHIFT;
-	uint64_t old = ACCESS_ONCE(f->type), new;
+	uint64_t want = (uint64_t)type << FTYPE_SHIFT, old;
 	struct domain *d;
-	int ret;
+	int ret = type_take(f, type, &old);
 
-	do {
-		if ((old & FTYPE_COUNT_MASK) == FTYPE_COUNT_MASK)
-			return -EINVAL;
-		if (old & FTYPE_COUNT_MASK) {
-			/* Not validated but counted: being validated now, so this is a
-			 * table that names itself, which no guest of ours needs. */
-			if ((old & FTYPE_MASK) != want || !(old & FTYPE_VALIDATED))
-				return -EINVAL;
-			new = old + 1;
-		} else {
-			new = want | 1 | (type == FTYPE_WRITABLE ? FTYPE_VALIDATED : 0);
-		}
-	} while (!atomic_cas(&f->type, &old, new));
-
-	if (old & FTYPE_COUNT_MASK)
-		return 0;
+	if (ret || (old & FTYPE_COUNT_MASK))
+		return ret;
 	d = domain_get_any(f->owner);
-	if ((old & FTYPE_MASK) && (old & FTYPE_MASK) != want && d)
-		tlb_flush_stale(d->dirty_cpus, f->tlb_stamp);
+	if (type_changes(old, want)) {
+		if (d)
+			flush_old_type(d, f);
+		if (type == FTYPE_WRITABLE)	/* only now may others use it, too */
+			atomic_or(&f->type, FTYPE_VALIDATED);
+	}
 	if (type == FTYPE_WRITABLE)
 		return 0;
 
@@ -75,9 +109,11 @@ int frame_get_type(struct frame *f, unsigned int type)
 	return 0;
 }
 
-/* The last reference on a validated table or descriptor page: hold the count at one,
- * so that nobody gives the frame another type meanwhile. */
-static void type_devalidate(struct frame *f, unsigned int type)
+/*
+ * The last reference goes: the count stays at one meanwhile, so that nobody gives the frame
+ * another type.  The stamp comes before the zero: who takes a new type then reads it.
+ */
+static void type_retire(struct frame *f, unsigned int type)
 {
 	struct domain *d = domain_get_any(f->owner);
 
@@ -93,22 +129,14 @@ static void type_devalidate(struct frame *f, unsigned int type)
 void frame_put_type(struct frame *f)
 {
 	uint64_t old = ACCESS_ONCE(f->type), new;
-	unsigned int type;
 
 	do {
 		BUG_ON(!(old & FTYPE_COUNT_MASK));
-		type = (unsigned int)(old >> FTYPE_SHIFT);
-		new = old - 1;
-		if ((old & FTYPE_COUNT_MASK) == 1) {
-			if (type == FTYPE_WRITABLE)
-				f->tlb_stamp = tlb_stamp();	/* before the count is zero */
-			else
-				new = old & ~FTYPE_VALIDATED;
-		}
+		new = (old & FTYPE_COUNT_MASK) == 1 ? old & ~FTYPE_VALIDATED : old - 1;
 	} while (!atomic_cas(&f->type, &old, new));
 
-	if ((old & FTYPE_COUNT_MASK) == 1 && type != FTYPE_WRITABLE)
-		type_devalidate(f, type);
+	if ((old & FTYPE_COUNT_MASK) == 1)
+		type_retire(f, (unsigned int)(old >> FTYPE_SHIFT));
 }
 
 /* --- L1 entries ------------------------------------------------------------- */

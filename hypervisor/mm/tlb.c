@@ -11,6 +11,7 @@
  * guest for 2^31 flushes of the others without writing CR3 once; each guest
  * tick writes it.
  */
+#include <pv/io.h>
 #include <pv/mm.h>
 #include <pv/percpu.h>
 
@@ -19,9 +20,13 @@ static uint32_t last_flush[MAX_CPUS];
 
 uint32_t tlb_stamp(void) { return ACCESS_ONCE(tlb_clock); }
 
-void tlb_note_cr3(void)
+/* The clock first: a stamp that is older than the tick was taken before the flush. */
+void tlb_write_cr3(uint64_t cr3)
 {
-	last_flush[cpu_id()] = atomic_add(&tlb_clock, 1);
+	uint32_t now = atomic_add(&tlb_clock, 1);
+
+	WRITE_CR(3, cr3);
+	ACCESS_ONCE(last_flush[cpu_id()]) = now;
 }
 
 void tlb_flush_stale(uint64_t mask, uint32_t stamp)

@@ -3,6 +3,7 @@
  * Weak stand-ins for the modules above the machine layer, so that x86/ and lib/
  * alone link and boot: tests of the machine layer are built that way.
  */
+#include <pv/io.h>
 #include <pv/lib.h>
 #include <pv/mm.h>
 #include <pv/platform.h>
@@ -24,6 +25,11 @@ __weak void irq_handle_gsi(unsigned int gsi)
 
 __weak void console_rx(char c)
 {
+}
+
+__weak void tlb_write_cr3(uint64_t cr3)
+{
+	WRITE_CR(3, cr3);
 }
 
 __weak void *page_alloc(void)

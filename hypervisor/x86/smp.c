@@ -13,6 +13,7 @@
  */
 #include <pv/io.h>
 #include <pv/lib.h>
+#include <pv/mm.h>
 #include <pv/percpu.h>
 #include <pv/platform.h>
 #include <pv/spinlock.h>
@@ -39,7 +40,7 @@ uint64_t smp_online_mask(void)
 
 void tlb_flush_local(void)
 {
-	WRITE_CR(3, READ_CR(3));
+	tlb_write_cr3(READ_CR(3));
 }
 
 static void __noreturn stop_this_cpu(void)

@@ -102,8 +102,8 @@ void frame_table_init(void);
 void frame_audit(struct godwit_audit *a);
 
 /* --- stale translations (mm/tlb.c) --- */
-/** tlb_note_cr3() - this CPU just wrote CR3, so holds no older translation. */
-void tlb_note_cr3(void);
+/** tlb_write_cr3() - load CR3 and note that this CPU holds no older translation of a guest's. */
+void tlb_write_cr3(uint64_t cr3);
 uint32_t tlb_stamp(void);
 /** tlb_flush_stale() - flush those CPUs of @mask that did not flush since @stamp. */
 void tlb_flush_stale(uint64_t mask, uint32_t stamp);
