@@ -157,6 +157,15 @@ static bool mmio_allowed(const struct domain *d, mfn_t m)
 	return true;
 }
 
+/*
+ * Caching other than write-back is for MMIO.  RAM that a guest sees around the cache may hold
+ * something else than what we validated in the cache.
+ */
+static bool caching_ok(const struct domain *d, uint64_t e, int level)
+{
+	return is_privileged(d) || !(e & (level == 1 ? PTE_PCD | PTE_PWT | PTE_PAT : PTE_PCD | PTE_PWT));
+}
+
 static bool mfn_is_ram(mfn_t m)
 {
 	return mfn_valid(m) && mfn_to_frame(m)->owner != DOMID_IO;
@@ -169,6 +178,8 @@ int l1e_get(struct domain *d, struct domain *pg_owner, uint64_t *e)
 	if (!mfn_is_ram(m)) {
 		if (!mmio_allowed(d, m))
 			return -EINVAL;
+	} else if (!caching_ok(d, *e, 1)) {
+		return -EINVAL;
 	} else if (*e & PTE_RW) {
 		if (!frame_get_rw(mfn_to_frame(m), pg_owner))
 			return -EINVAL;
@@ -226,7 +237,7 @@ static int entry_get(struct domain *d, uint64_t *e, int level)
 
 	if (level == 1)
 		return l1e_get(d, d, e);
-	if (*e & PTE_PSE)
+	if ((*e & PTE_PSE) || !caching_ok(d, *e, level))
 		return -EINVAL;
 	ret = table_get(d, pte_mfn(*e), level - 1);
 	*e |= PTE_US;
@@ -249,6 +260,7 @@ int table_validate(struct domain *d, struct frame *f, int level)
 	unsigned int i;
 	int ret = 0;
 
+	smp_poll();			/* a whole tree may come by here, and others wait for us */
 	for (i = 0; i < 512; i++) {
 		uint64_t e = t[i];
 
@@ -278,6 +290,7 @@ void table_devalidate(struct domain *d, struct frame *f, int level)
 	uint64_t *t = frame_to_virt(f);
 	unsigned int i;
 
+	smp_poll();
 	for (i = 0; i < 512; i++) {
 		if (slot_is_hv(level, i))
 			t[i] = 0;
@@ -286,10 +299,10 @@ void table_devalidate(struct domain *d, struct frame *f, int level)
 	}
 }
 
-/* Same frame and, for an L1, same right to write: the references stay as they are. */
+/* Same frame, same caching and, for an L1, same right to write: the references stay as they are. */
 static bool same_references(uint64_t a, uint64_t b, int level)
 {
-	uint64_t mask = PTE_P | PTE_ADDR_MASK | (level == 1 ? PTE_RW : PTE_PSE);
+	uint64_t mask = PTE_P | PTE_ADDR_MASK | PTE_PSE | PTE_PCD | PTE_PWT | (level == 1 ? PTE_RW : 0);
 
 	return (a & PTE_P) && !((a ^ b) & mask);
 }
