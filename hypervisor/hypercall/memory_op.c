@@ -35,9 +35,22 @@ static uint64_t list_at(const struct xen_memory_reservation *r, uint64_t i)
 
 /* --- reservations -------------------------------------------------------------------- */
 
+/* @nr frames from @mfn on get pfns from @pfn on.  The guest may give them away on another vCPU
+ * meanwhile: M2P is written only while we hold the frame for it. */
+static void name_frames(struct domain *d, uint64_t mfn, uint64_t nr, uint64_t pfn)
+{
+	for (; nr--; mfn++, pfn++) {
+		if (!frame_get(mfn_to_frame(_mfn(mfn)), d))
+			continue;
+		logdirty_m2p_changed(d, _mfn(mfn), _pfn(pfn));
+		m2p_set(_mfn(mfn), _pfn(pfn));
+		frame_put(mfn_to_frame(_mfn(mfn)));
+	}
+}
+
 static int populate_one(struct domain *d, const struct xen_memory_reservation *r, uint64_t i)
 {
-	uint64_t pfn, mfn, n;
+	uint64_t pfn, mfn;
 	struct frame *f;
 
 	if (copy_from_guest(&pfn, list_at(r, i), sizeof(pfn)))
@@ -46,10 +59,7 @@ static int populate_one(struct domain *d, const struct xen_memory_reservation *r
 	if (!f)
 		return -ENOMEM;
 	mfn = frame_to_mfn(f).mfn;
-	for (n = 0; n < 1UL << r->extent_order; n++) {
-		logdirty_m2p_changed(d, _mfn(mfn + n), _pfn(pfn + n));
-		m2p_set(_mfn(mfn + n), _pfn(pfn + n));
-	}
+	name_frames(d, mfn, 1UL << r->extent_order, pfn);
 	return copy_to_guest(list_at(r, i), &mfn, sizeof(mfn));
 }
 
@@ -119,16 +129,23 @@ struct exchange {
 	struct domain *d;
 	struct xen_memory_exchange x;
 	unsigned int nr;		/* frames each way */
+	unsigned int held;		/* of in[], that we hold a reference on */
 	uint64_t in[EXCHANGE_MAX], out[EXCHANGE_MAX], pfn[EXCHANGE_MAX];
 };
 
-/* Nobody but the owner itself refers to it. */
-static bool frame_is_idle(struct domain *d, uint64_t mfn)
+/* Hold frame @mfn, to which nobody but the owner itself refers: nor will it go meanwhile. */
+static bool exchange_hold(struct exchange *e, uint64_t mfn)
 {
 	struct frame *f = mfn_to_frame(_mfn(mfn));
 
-	return mfn_valid(_mfn(mfn)) && f->owner == d->id &&
-	       ACCESS_ONCE(f->count) == (FRAME_ALLOCATED | 1) && !(f->type & FTYPE_COUNT_MASK);
+	if (!mfn_valid(_mfn(mfn)) || !frame_get(f, e->d))
+		return false;
+	if (ACCESS_ONCE(f->count) == (FRAME_ALLOCATED | 2) && !(f->type & FTYPE_COUNT_MASK)) {
+		e->in[e->held++] = mfn;
+		return true;
+	}
+	frame_put(f);
+	return false;
 }
 
 static int exchange_fetch(struct exchange *e)
@@ -139,11 +156,9 @@ static int exchange_fetch(struct exchange *e)
 	for (i = 0; i < in->nr_extents; i++) {
 		if (copy_from_guest(&base, list_at(in, i), sizeof(base)))
 			return -EFAULT;
-		for (n = 0; n < size; n++) {
-			e->in[i * size + n] = base + n;
-			if (!frame_is_idle(e->d, base + n))
+		for (n = 0; n < size; n++)
+			if (!exchange_hold(e, base + n))
 				return -EINVAL;
-		}
 	}
 	for (i = 0; i < out->nr_extents; i++)
 		if (copy_from_guest(&e->pfn[i], list_at(out, i), sizeof(e->pfn[i])))
@@ -200,12 +215,9 @@ static int exchange_run(struct exchange *e)
 		if (ret)
 			return ret;
 	}
-	for (i = 0; i < e->nr; i++) {
-		pfn_t p = _pfn(e->pfn[i / size] + i % size);
-
-		logdirty_m2p_changed(e->d, _mfn(e->out[i]), p);
-		m2p_set(_mfn(e->out[i]), p);
-		if (i % size == 0 && copy_to_guest(list_at(&e->x.out, i / size), &e->out[i], sizeof(e->out[i])))
+	for (i = 0; i < e->nr; i += size) {
+		name_frames(e->d, e->out[i], size, e->pfn[i / size]);
+		if (copy_to_guest(list_at(&e->x.out, i / size), &e->out[i], sizeof(e->out[i])))
 			return -EFAULT;
 	}
 	return 0;
@@ -235,6 +247,8 @@ static long memory_exchange(uint64_t arg)
 	e->nr = (unsigned int)(x->in.nr_extents << x->in.extent_order);
 	e->d = current->domain;
 	ret = exchange_run(e);
+	while (e->held)
+		frame_put(mfn_to_frame(_mfn(e->in[--e->held])));
 	if (!ret)
 		done = x->in.nr_extents;
 	if (copy_to_guest(arg + __builtin_offsetof(struct xen_memory_exchange, nr_exchanged), &done, sizeof(done)))
@@ -333,13 +347,18 @@ static long set_memory_map(uint64_t arg)
 		return ret;
 	}
 	spin_lock(&d->lock);
-	old = d->e820_map;
-	d->e820_map = map;
-	d->nr_e820_map = fm.map.nr_entries;
+	old = map;
+	ret = -EBUSY;
+	if (d->state == DOM_BUILDING) {	/* a guest that runs reads it without a lock */
+		old = d->e820_map;
+		d->e820_map = map;
+		d->nr_e820_map = fm.map.nr_entries;
+		ret = 0;
+	}
 	spin_unlock(&d->lock);
 	xfree(old);
 	domain_put(d);
-	return 0;
+	return ret;
 }
 
 static long machphys_mapping(uint64_t arg)
