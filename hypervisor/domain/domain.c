@@ -42,6 +42,7 @@ static void domain_free(struct domain *d)
 		x86_vcpu_destroy(d->vcpu[i]);
 		xfree(d->vcpu[i]);
 	}
+	frame_unshare(d->shared_info);	/* so late: a tool may be looking at a domain that dies */
 	track_free(d);
 	xfree(d->e820_map);
 	xfree(d);
@@ -363,8 +364,6 @@ static void domain_teardown(struct domain *d)
 		vcpu_info_release(d->vcpu[i]);
 	mmu_drop_tables(d);
 	grant_destroy_domain(d);
-	if (d->shared_info)
-		frame_unshare(d->shared_info);
 }
 
 /* Frames are scrubbed as they go: about a millisecond's worth a call. */

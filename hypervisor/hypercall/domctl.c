@@ -216,7 +216,11 @@ long do_domctl(uint64_t arg)
 			return -ESRCH;
 		copyback = false;
 		spin_lock(&d->lock);
-		ret = one_domctl(d, &op, &copyback);
+		/* What a dying domain gets now, nobody would take back. */
+		if (d->state >= DOM_DYING && op.cmd != XEN_DOMCTL_destroydomain)
+			ret = -ESRCH;
+		else
+			ret = one_domctl(d, &op, &copyback);
 		spin_unlock(&d->lock);
 		domain_put(d);
 	}

@@ -192,8 +192,13 @@ void frame_share(void *page, struct domain *d)
 	atomic_store(&f->count, FRAME_HV | 1);
 }
 
+/* From here on nobody can take a new reference; who has one keeps the page, not the domain. */
 void frame_unshare(void *page)
 {
-	if (page)
-		frame_put(mfn_to_frame(virt_to_mfn(page)));
+	struct frame *f = mfn_to_frame(virt_to_mfn(page));
+
+	if (!page)
+		return;
+	ACCESS_ONCE(f->owner) = DOMID_XEN;
+	frame_put(f);
 }

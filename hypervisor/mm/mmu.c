@@ -52,7 +52,7 @@ int mmu_set_base(struct vcpu *v, mfn_t l4, bool user)
 int mmu_pin(struct domain *d, mfn_t mfn, int level)
 {
 	struct frame *f = mfn_to_frame(mfn);
-	int ret = table_get(d, mfn, level);
+	int ret = d->state < DOM_DYING ? table_get(d, mfn, level) : -EINVAL;
 
 	if (ret)
 		return ret;
@@ -80,10 +80,33 @@ int mmu_unpin(struct domain *d, mfn_t mfn)
 	return 0;
 }
 
+/* The next pinned frame behind @f (NULL: the first one) on @d's list, referenced; lets @f go.  Frames
+ * leave the list while we walk: only what we hold has a place in it. */
+static struct frame *next_pinned(struct domain *d, struct frame *f)
+{
+	struct frame *next;
+	uint32_t mfn;
+	bool held;
+
+	do {
+		smp_poll();
+		spin_lock(&d->page_lock);
+		mfn = f ? f->next : d->page_list;
+		while (mfn && !(frame_table[mfn].type & FTYPE_PINNED))
+			mfn = frame_table[mfn].next;
+		next = mfn ? &frame_table[mfn] : NULL;
+		held = !next || frame_get(next, d);	/* else it is on its way out */
+		spin_unlock(&d->page_lock);
+	} while (!held);
+	if (f)
+		frame_put(f);
+	return next;
+}
+
 void mmu_drop_tables(struct domain *d)
 {
+	struct frame *f;
 	unsigned int i;
-	uint32_t mfn;
 
 	spin_lock(&d->mm_lock);
 	for (i = 0; i < d->max_vcpus; i++) {
@@ -94,9 +117,8 @@ void mmu_drop_tables(struct domain *d)
 		mmu_drop_ldt(v);
 		mmu_set_gdt(v, NULL, 0);
 	}
-	for (mfn = d->page_list; mfn; mfn = frame_table[mfn].next)
-		if (frame_table[mfn].type & FTYPE_PINNED)
-			mmu_unpin(d, _mfn(mfn));
+	for (f = next_pinned(d, NULL); f; f = next_pinned(d, f))
+		mmu_unpin(d, frame_to_mfn(f));
 	spin_unlock(&d->mm_lock);
 }
 
@@ -170,13 +192,18 @@ static int update_pt(struct domain *d, struct domain *pg_owner, uint64_t ptr, ui
 static int update_m2p(struct domain *pg_owner, uint64_t ptr, uint64_t pfn)
 {
 	mfn_t m = _mfn(ptr >> PAGE_SHIFT);
+	struct frame *f = mfn_to_frame(m);
+	int ret = -EINVAL;
 
-	if (!mfn_valid(m) || !frame_get(mfn_to_frame(m), pg_owner))
+	if (!mfn_valid(m) || !frame_get(f, pg_owner))
 		return -EINVAL;
-	logdirty_m2p_changed(pg_owner, m, _pfn(pfn));
-	m2p_set(m, _pfn(pfn));
-	frame_put(mfn_to_frame(m));
-	return 0;
+	if (!(f->count & FRAME_HV)) {	/* our own pages are no memory of the guest's that moves */
+		logdirty_m2p_changed(pg_owner, m, _pfn(pfn));
+		m2p_set(m, _pfn(pfn));
+		ret = 0;
+	}
+	frame_put(f);
+	return ret;
 }
 
 static int one_mmu_update(struct domain *d, struct domain *pg_owner, const struct mmu_update *r)
