@@ -1033,6 +1033,9 @@ static void test_server_ends(void **state)
 	assert_int_not_equal(source_move(&p, &r.out), 0);
 	pthread_join(thread, NULL);
 	assert_int_equal(r.out.outcome, SOURCE_OUT_KEPT);
+	/* As the daemon does next: a session that never got its line ends here. */
+	target_close(r.target);
+	open_target(&r);
 	assert_one_copy(&r);
 	client_free(client);
 	json_decref(health);
