@@ -140,6 +140,8 @@ check-fast: deps
 	$(SUBMAKE) check-fast-parts
 	$(Q)tests/run --fast --units "$(UNIT_TESTS)"
 
+include demo.mk
+
 .PHONY: clean
 clean:
 	rm -rf $(B)/host $(B)/san $(B)/fuzz $(B)/hv $(B)/gen $(B)/bin $(B)/unit $(B)/guest
