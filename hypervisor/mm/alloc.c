@@ -5,9 +5,10 @@
  * Invariant: a frame is FRAME_FREE exactly when it lies in a block on a free
  * list; only the block's first frame carries the order.  Free memory is zero, or
  * marked FRAME_DIRTY and zeroed when it is allocated, so nothing of one domain is ever
- * seen by the next.  What domains and the hypervisor free is scrubbed at once; what boot
- * leaves, which may be all of the machine's memory, is marked.  Two zones by address,
- * so that memory below 4 GB is spent last.
+ * seen by the next.  What the hypervisor frees is scrubbed at once; what domains free and
+ * what boot leaves, which may be most of the machine's memory, is marked, and idle CPUs
+ * scrub it (heap_scrub_some()), so that neither destroying a domain nor filling one waits
+ * for it.  Two zones by address, so that memory below 4 GB is spent last.
  *
  * Lock: heap_lock, innermost but the log's.
  */
@@ -21,7 +22,8 @@ enum { ZONE_LOW, ZONE_HIGH, NR_ZONES };
 
 static struct spinlock heap_lock = SPINLOCK_INIT;
 static uint32_t free_head[NR_ZONES][MAX_ORDER + 1];
-static uint64_t nr_free;
+static uint64_t nr_free, nr_dirty;
+static uint64_t scrub_cursor;
 
 static unsigned int zone_of(uint64_t mfn) { return mfn < LOW_LIMIT_MFN ? ZONE_LOW : ZONE_HIGH; }
 
@@ -108,8 +110,13 @@ struct frame *heap_alloc(unsigned int order, uint64_t limit_maddr)
 		f = zone_take(ZONE_HIGH, order);
 	if (!f)
 		f = zone_take(ZONE_LOW, order);
-	if (f)
+	if (f) {
 		nr_free -= 1UL << order;
+		for (i = 0; i < (1UL << order); i++) {
+			nr_dirty -= !!(f[i].count & FRAME_DIRTY);
+			f[i].count &= ~FRAME_FREE;	/* heap_scrub_some() leaves it alone now */
+		}
+	}
 	spin_unlock(&heap_lock);
 	if (!f)
 		return NULL;
@@ -135,13 +142,15 @@ static void block_give(struct frame *f, unsigned int order, uint64_t dirty)
 	for (i = 0; i < (1UL << order); i++) {
 		BUG_ON(f[i].count & (FRAME_FREE | FRAME_COUNT_MASK));
 		m2p_set(frame_to_mfn(&f[i]), INVALID_PFN);
-		f[i].count = FRAME_FREE | dirty | (f[i].count & FRAME_STALE);
 		f[i].type = 0;
 		f[i].owner = DOMID_INVALID;
 		f[i].order = 0;
 	}
 	spin_lock(&heap_lock);
+	for (i = 0; i < (1UL << order); i++)
+		f[i].count = FRAME_FREE | dirty | (f[i].count & FRAME_STALE);
 	nr_free += 1UL << order;
+	nr_dirty += dirty ? 1UL << order : 0;
 	block_insert(frame_to_mfn(f).mfn, order);
 	spin_unlock(&heap_lock);
 }
@@ -155,6 +164,34 @@ void heap_free(struct frame *f, unsigned int order)
 	if (!dirty)
 		memset(frame_to_virt(f), 0, PAGE_SIZE << order);
 	block_give(f, order, dirty);
+}
+
+#define SCRUB_PAGES	16u		/* in one go: some tens of microseconds */
+#define SCRUB_LOOK	2048u		/* frames looked at in one go */
+
+bool heap_scrub_some(void)
+{
+	unsigned int done = 0, looked;
+
+	if (!ACCESS_ONCE(nr_dirty) || !spin_trylock(&heap_lock))
+		return false;
+	for (looked = 0; looked < SCRUB_LOOK && done < SCRUB_PAGES; looked++) {
+		struct frame *f = &frame_table[scrub_cursor];
+
+		if (++scrub_cursor >= max_mfn)
+			scrub_cursor = 0;
+		if ((f->count & (FRAME_FREE | FRAME_DIRTY)) != (FRAME_FREE | FRAME_DIRTY))
+			continue;
+		/* Zeroed before the last translation is gone, it could be written once more. */
+		if (f->count & FRAME_STALE)
+			tlb_flush_stale(~0UL, f->tlb_stamp);
+		memset(frame_to_virt(f), 0, PAGE_SIZE);
+		f->count &= ~(FRAME_DIRTY | FRAME_STALE);
+		nr_dirty--;
+		done++;
+	}
+	spin_unlock(&heap_lock);
+	return true;
 }
 
 uint64_t heap_free_frames(void) { return ACCESS_ONCE(nr_free); }

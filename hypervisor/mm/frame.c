@@ -93,8 +93,7 @@ static void frame_free(struct frame *f)
 	page_list_del(d, f);
 	d->tot_pages--;
 	spin_unlock(&d->page_lock);
-	/* No CPU has its tables loaded: no translation is left but a backend's, who is trusted. */
-	f->count = FRAME_STALE | (ACCESS_ONCE(d->dirty_cpus) ? FRAME_DIRTY : 0);
+	f->count = FRAME_STALE | FRAME_DIRTY;
 	f->tlb_stamp = tlb_stamp();
 	heap_free(f, 0);
 	domain_put(d);		/* each page holds its domain */

@@ -779,7 +779,11 @@ void idle_loop(void)
 	for (;;) {
 		softirq_run();
 		/* Interrupts are off from here to the halt, so nothing is raised in between. */
-		if (!atomic_load(&this_cpu()->softirq_pending))
+		if (atomic_load(&this_cpu()->softirq_pending))
+			continue;
+		if (heap_scrub_some())
+			irq_window();
+		else
 			cpu_idle_wait();
 	}
 }

@@ -68,6 +68,8 @@ void apic_timer_program(s_time_t deadline) { deadlines[fake_cpu] = deadline; }
 void smp_send_kick(unsigned int cpu) { atomic_store(&kicked[cpu], true); }
 void smp_poll(void) { sched_yield(); }
 void cpu_idle_wait(void) { abort(); }
+bool heap_scrub_some(void) { return false; }
+void irq_window(void) { abort(); }
 
 void context_switch(struct vcpu *prev, struct vcpu *next)
 {

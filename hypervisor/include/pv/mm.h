@@ -60,6 +60,8 @@ void heap_add_range(mfn_t start, mfn_t end);
 struct frame *heap_alloc(unsigned int order, uint64_t limit_maddr);
 void heap_free(struct frame *f, unsigned int order);
 uint64_t heap_free_frames(void);
+/** heap_scrub_some() - an idle CPU zeroes a few free frames; false: nothing to do now. */
+bool heap_scrub_some(void);
 /** page_alloc()/page_free() - one zeroed hypervisor page as memory. */
 void *page_alloc(void);
 void page_free(void *p);

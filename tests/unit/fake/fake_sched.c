@@ -54,6 +54,8 @@ void smp_send_kick(unsigned int cpu)
 }
 
 void cpu_idle_wait(void) { abort(); }
+bool heap_scrub_some(void) { return false; }
+void irq_window(void) { abort(); }
 
 void context_switch(struct vcpu *prev, struct vcpu *next)
 {
