@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Strings, the console, the verdict. */
 #include "tests/guest/lib/guest.h"
+#include "hypervisor/include/public/godwit.h"
 #include <stdarg.h>
 
 struct start_info *start_info;
@@ -236,6 +237,22 @@ static void map_shared_info(void)
 		guest_shutdown(SHUTDOWN_crash);
 }
 
+/* After all that: does the hypervisor's frame table obey its own rules? */
+static void audit(void)
+{
+	struct godwit_audit a = { 0 };
+	long ret = hypercall(__HYPERVISOR_godwit_op, GODWIT_OP_audit, (uint64_t)&a, 0, 0, 0);
+	bool good = !ret && !a.errors;
+
+	put_text(good ? "PASS " : "FAIL ");
+	for (const char *s = tests[0].name; *s != '.'; s++)
+		put(*s);
+	put_text(".audit");
+	if (!good)
+		printf_(": %ld, %lu errors in the frame table", ret, a.errors);
+	printf_("\n");
+}
+
 void guest_start(struct start_info *si);
 void guest_start(struct start_info *si)
 {
@@ -254,6 +271,8 @@ void guest_start(struct start_info *si)
 		else
 			run_one();
 	}
+	if (privileged())
+		audit();
 	printf_("TESTS DONE\n");
 	while (!privileged() && !ring_is_read())
 		HC2(sched_op, SCHEDOP_yield, 0);
