@@ -250,6 +250,8 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 		return ret;
 
 	v->regs = c->user_regs;
+	/* Linux gives a secondary vCPU its I/O privilege in the flags it shall start with. */
+	v->iopl = c->user_regs.rflags >> 12 & 3;
 	regs_sanitize(&v->regs);
 	v->kernel_mode = c->flags & VGCF_in_kernel;
 	v->ds = c->user_regs.ds;
