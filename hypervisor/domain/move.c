@@ -211,6 +211,14 @@ static struct frame *own_frame(struct domain *d, struct track *t, uint64_t pfn)
 	return mfn_valid(m) && mfn_to_frame(m)->owner == d->id ? mfn_to_frame(m) : NULL;
 }
 
+/* To be written to: no table, whatever the stream says it is.  NULL, or held: frame_put_rw(). */
+static struct frame *own_frame_rw(struct domain *d, struct track *t, uint64_t pfn)
+{
+	struct frame *f = own_frame(d, t, pfn);
+
+	return f && frame_get_rw(f, d) ? f : NULL;
+}
+
 static int make_p2m_leaves(struct domain *d, struct track *t, const struct godwit_finish_restore *op)
 {
 	uint64_t i, pfn, k;
@@ -225,20 +233,22 @@ static int make_p2m_leaves(struct domain *d, struct track *t, const struct godwi
 			return -EFAULT;
 		if (pfn == ~0UL)
 			continue;
-		f = own_frame(d, t, pfn);
+		f = own_frame_rw(d, t, pfn);
 		if (!f)
 			return -EINVAL;
 		leaf = frame_to_virt(f);
 		for (k = 0; k < 512; k++)
 			leaf[k] = i * 512 + k < op->max_pfn ? track_lookup(t, i * 512 + k).mfn : ~0UL;
+		frame_put_rw(f);
 	}
 	return 0;
 }
 
 static int make_start_info(struct domain *d, struct track *t, struct godwit_finish_restore *op)
 {
-	struct frame *f = own_frame(d, t, op->start_info_pfn);
+	struct frame *f = own_frame_rw(d, t, op->start_info_pfn);
 	struct start_info *si;
+	int ret = -EINVAL;
 
 	if (!f)
 		return -EINVAL;
@@ -247,13 +257,16 @@ static int make_start_info(struct domain *d, struct track *t, struct godwit_fini
 	op->store_mfn = track_lookup(t, si->store_mfn).mfn;
 	op->console_mfn = track_lookup(t, si->console.domU.mfn).mfn;
 	if (op->store_mfn == ~0UL || op->console_mfn == ~0UL)
-		return -EINVAL;
+		goto out;
 	si->shared_info = virt_to_mfn(d->shared_info).mfn << PAGE_SHIFT;
 	si->store_mfn = op->store_mfn;
 	si->store_evtchn = op->store_evtchn;
 	si->console.domU.mfn = op->console_mfn;
 	si->console.domU.evtchn = op->console_evtchn;
-	return 0;
+	ret = 0;
+out:
+	frame_put_rw(f);
+	return ret;
 }
 
 /* Events are forgotten with the channels that carried them; every vCPU starts masked, since it

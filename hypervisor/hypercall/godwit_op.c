@@ -110,7 +110,10 @@ long do_godwit_op(unsigned int cmd, uint64_t arg)
 		d = domain_get(u.domid);
 		if (!d)
 			return -ESRCH;
-		ret = d == current->domain ? -EINVAL : on_domain(d, cmd, &u);
+		if (d == current->domain)
+			ret = -EINVAL;
+		else	/* what a dying domain gets now, nobody would take back */
+			ret = d->state < DOM_DYING ? on_domain(d, cmd, &u) : -ESRCH;
 		domain_put(d);
 	}
 	/* Also on failure: how far it came is part of the answer. */

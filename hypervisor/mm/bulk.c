@@ -238,23 +238,10 @@ static void page_xor(uint64_t *page, const uint64_t *delta)
 		page[i] ^= delta[i];
 }
 
-static int write_one(struct batch *b, uint64_t pfn, uint64_t from, unsigned int type)
+static int fill_frame(struct batch *b, struct frame *f, uint64_t from, unsigned int type)
 {
-	struct frame *f;
 	int ret;
 
-	if (type == GODWIT_PAGE_ABSENT) {
-		mfn_t m = track_lookup(b->t, pfn);
-
-		if (mfn_valid(m))
-			frame_release(mfn_to_frame(m));
-		return 0;
-	}
-	if (type > GODWIT_PAGE_P2M && type != GODWIT_PAGE_DELTA)
-		return -EINVAL;
-	f = frame_for(b, pfn);
-	if (!f)
-		return -ENOMEM;
 	switch (type) {
 	case GODWIT_PAGE_DATA:
 		return copy_from_guest(frame_to_virt(f), from, PAGE_SIZE);
@@ -277,6 +264,31 @@ static int write_one(struct batch *b, uint64_t pfn, uint64_t from, unsigned int 
 			memcpy(frame_to_virt(f), b->scratch, PAGE_SIZE);
 		return ret;
 	}
+}
+
+static int write_one(struct batch *b, uint64_t pfn, uint64_t from, unsigned int type)
+{
+	struct frame *f;
+	int ret;
+
+	if (type == GODWIT_PAGE_ABSENT) {
+		mfn_t m = track_lookup(b->t, pfn);
+
+		if (mfn_valid(m))
+			frame_release(mfn_to_frame(m));
+		return 0;
+	}
+	if (type > GODWIT_PAGE_P2M && type != GODWIT_PAGE_DELTA)
+		return -EINVAL;
+	f = frame_for(b, pfn);
+	if (!f)
+		return -ENOMEM;
+	/* A hostile stream may name a frame that is a table by now: that one was validated. */
+	if (!frame_get_rw(f, b->d))
+		return -EBUSY;
+	ret = fill_frame(b, f, from, type);
+	frame_put_rw(f);
+	return ret;
 }
 
 static int write_chunk(struct batch *b, struct godwit_frames *op, unsigned int n)
