@@ -154,12 +154,16 @@ void domain_assign_frames(struct domain *d, struct frame *f, uint64_t nr)
 	spin_unlock(&d->page_lock);
 }
 
+/* Guests do not get the last frames: grant tables, event buckets and twins come from the heap, too,
+ * and a balloon that fills it would make every operation fail that needs one. */
+#define HEAP_RESERVE	1024u
+
 struct frame *domain_alloc_frames(struct domain *d, unsigned int order, uint64_t limit_maddr)
 {
 	uint64_t nr = 1UL << order, i;
 	struct frame *f;
 
-	if (order > 18)
+	if (order > 18 || heap_free_frames() < nr + HEAP_RESERVE)
 		return NULL;
 	f = heap_alloc(order, limit_maddr);
 	if (!f)
