@@ -82,6 +82,24 @@ static void device_memory(void)
 	}
 }
 
+/* RAM around the cache might not hold what was validated in the cache: not by a new entry, not by a
+ * change of an entry's flags alone, not for tables. */
+static void caching(void)
+{
+	static const uint64_t kinds[] = { 0x8, 0x10, 0x18, 0x80 };	/* PWT, PCD, both, PAT */
+
+	ordinary();
+	map_page(WINDOW, mfn_of(page), RW_PAGE);
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
+		REFUSED(HC3(update_va_mapping, WINDOW, maddr_of(page) | RW_PAGE | kinds[i], UVMF_INVLPG));
+		EXPECT(HC3(update_va_mapping, WINDOW, 0, UVMF_INVLPG), 0);
+		REFUSED(HC3(update_va_mapping, WINDOW, maddr_of(page) | RO_PAGE | kinds[i], UVMF_INVLPG));
+		EXPECT(HC3(update_va_mapping, WINDOW, maddr_of(page) | RW_PAGE, UVMF_INVLPG), 0);
+		REFUSED(mmu_update_one(pte_maddr(WINDOW, 2), *pte_of(WINDOW, 2) | kinds[i]));
+	}
+	CHECK(try_write(WINDOW, 1), "the mapping is gone");
+}
+
 static void ports(void)
 {
 	struct physdev_set_iopl set = { 1 };
@@ -196,6 +214,7 @@ const struct test tests[] = {
 	{ "unprivileged.tools_calls", tools_calls },
 	{ "unprivileged.foreign_domains", foreign_domains },
 	{ "unprivileged.device_memory", device_memory },
+	{ "unprivileged.caching", caching },
 	{ "unprivileged.ports", ports },
 	{ "unprivileged.physdev", physdev },
 	{ "unprivileged.events", events },
