@@ -38,15 +38,12 @@ static uint64_t imm(struct cursor *c, unsigned int size)
 static uint64_t *reg_operand(struct cpu_user_regs *r, const struct cursor *c, unsigned int n,
 			     unsigned int size, unsigned int *shift)
 {
-	uint64_t *const map[16] = { &r->rax, &r->rcx, &r->rdx, &r->rbx, &r->rsp, &r->rbp, &r->rsi, &r->rdi,
-				    &r->r8, &r->r9, &r->r10, &r->r11, &r->r12, &r->r13, &r->r14, &r->r15 };
-
 	*shift = 0;
 	if (size == 1 && !c->rex && n >= 4 && n < 8) {
 		*shift = 8;
 		n -= 4;
 	}
-	return map[n];
+	return insn_gpr(r, n);
 }
 
 /* Skip the rest of a memory operand after its ModRM byte (SDM 2A, table 2-2, 2-3). */
@@ -65,19 +62,6 @@ static bool skip_memory(struct cursor *c, uint8_t modrm)
 		c->at += 4;
 	}
 	c->at += mod == 1 ? 1 : mod == 2 ? 4 : 0;
-	return true;
-}
-
-static bool fetch(const struct cpu_user_regs *r, struct cursor *c)
-{
-	size_t first = PAGE_SIZE - (r->rip & ~PAGE_MASK);
-
-	memset(c, 0, sizeof(*c));
-	c->n = min(first, sizeof(c->b));
-	if (copy_from_guest(c->b, r->rip, c->n))
-		return false;
-	if (c->n < sizeof(c->b) && !copy_from_guest(c->b + c->n, r->rip + c->n, sizeof(c->b) - c->n))
-		c->n = sizeof(c->b);
 	return true;
 }
 
@@ -150,8 +134,8 @@ bool decode_pt_write(struct cpu_user_regs *r, struct pt_write *w)
 	unsigned int regnum, shift;
 	uint8_t b, modrm;
 
-	if (!fetch(r, &c))
-		return false;
+	memset(&c, 0, sizeof(c));
+	c.n = insn_fetch(r->rip, c.b);
 	b = opcode(&c);
 	if (b == 0x0f ? !two_byte_form(next(&c), &f) : !one_byte_form(b, &f))
 		return false;

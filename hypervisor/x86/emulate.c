@@ -18,21 +18,10 @@ struct insn {
 	uint8_t rex;
 };
 
-/* The bytes at rip: as many as are mapped, so that an instruction may end a page. */
 static void fetch(struct cpu_user_regs *r, struct insn *in)
 {
-	size_t first = PAGE_SIZE - (r->rip & ~PAGE_MASK);
-
 	memset(in, 0, sizeof(*in));
-	in->n = 15;
-	if (first >= in->n) {
-		if (copy_from_guest(in->b, r->rip, in->n))
-			in->n = 0;
-	} else if (copy_from_guest(in->b, r->rip, first)) {
-		in->n = 0;
-	} else if (copy_from_guest(in->b + first, r->rip + first, in->n - first)) {
-		in->n = first;
-	}
+	in->n = insn_fetch(r->rip, in->b);
 }
 
 static void prefixes(struct insn *in)
@@ -49,14 +38,6 @@ static void prefixes(struct insn *in)
 	}
 	if ((in->b[in->op] & 0xf0) == 0x40)
 		in->rex = in->b[in->op++];
-}
-
-static uint64_t *gpr(struct cpu_user_regs *r, unsigned int n)
-{
-	uint64_t *const map[16] = { &r->rax, &r->rcx, &r->rdx, &r->rbx, &r->rsp, &r->rbp, &r->rsi, &r->rdi,
-				    &r->r8, &r->r9, &r->r10, &r->r11, &r->r12, &r->r13, &r->r14, &r->r15 };
-
-	return map[n & 15];
 }
 
 /* --- ports ------------------------------------------------------------------------ */
@@ -113,7 +94,7 @@ static bool emulate_cr(struct vcpu *v, struct cpu_user_regs *r, struct insn *in,
 {
 	uint8_t modrm = in->b[in->op++];
 	unsigned int cr = (modrm >> 3 & 7) | (in->rex & 4 ? 8 : 0);
-	uint64_t *reg = gpr(r, (modrm & 7) | (in->rex & 1 ? 8 : 0));
+	uint64_t *reg = insn_gpr(r, (modrm & 7) | (in->rex & 1 ? 8 : 0));
 
 	if (write) {
 		if (cr == 4)

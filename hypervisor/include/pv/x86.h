@@ -61,6 +61,13 @@ void guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32_t out
 int guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *val);
 int guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t val);
 
+#define INSN_MAX	15u
+/** insn_fetch() - the bytes at @rip, as many as are mapped, so that an instruction may end a page;
+ *  returns how many, 0: none. */
+unsigned int insn_fetch(uint64_t rip, uint8_t bytes[INSN_MAX]);
+/** insn_gpr() - register number @n (0..15) as encoded in ModRM and REX. */
+uint64_t *insn_gpr(struct cpu_user_regs *r, unsigned int n);
+
 /* A guest kernel's write to a page table, decoded (x86/decode.c). */
 struct pt_write {
 	unsigned int insn_len;
