@@ -113,7 +113,9 @@ int cmd_restore(int argc, char **argv)
 	}
 	ret = image_restore(&ts, argv[i], paused, name, &r);
 	if (ret) {
-		log_err("%s: not restored: %s", argv[i], r.error);
+		/* A cause that the log has named already is not named twice. */
+		if (!r.error[0] || strncmp(r.error, log_last_error(), strlen(r.error)))
+			log_err("%s: not restored: %s", argv[i], r.error);
 	} else {
 		if (!no_monitor)
 			domain_monitor_spawn(r.domid);
