@@ -49,6 +49,7 @@ include bench/files.mk
 # --- generated protobuf -----------------------------------------------------
 GEN_C := $(PROTOS:%.proto=$(B)/gen/%.pb-c.c)
 GEN_H := $(GEN_C:.c=.h)
+.SECONDARY: $(GEN_C) $(GEN_H)
 
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 	$(call say,PROTOC,$<)
