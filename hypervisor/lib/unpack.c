@@ -67,15 +67,16 @@ static __init int find_payload(const uint8_t *file, size_t size, struct span *pa
 static const struct format {
 	const char *name;
 	uint8_t magic_len, magic[6];
+	bool keeps_size;	/* the size at the end is a part of the format itself */
 	int (*unpack)(const void *src, size_t src_size, void *dst, size_t dst_size);
 } formats[] = {
-	{ "xz", 6, { 0xfd, '7', 'z', 'X', 'Z', 0 }, unxz },
-	{ "gzip", 2, { 0x1f, 0x8b }, NULL },
-	{ "zstd", 4, { 0x28, 0xb5, 0x2f, 0xfd }, NULL },
-	{ "lz4", 4, { 0x02, 0x21, 0x4c, 0x18 }, NULL },
-	{ "bzip2", 3, { 'B', 'Z', 'h' }, NULL },
-	{ "lzo", 4, { 0x89, 'L', 'Z', 'O' }, NULL },
-	{ "lzma", 3, { 0x5d, 0, 0 }, NULL },
+	{ "xz", 6, { 0xfd, '7', 'z', 'X', 'Z', 0 }, false, unxz },
+	{ "gzip", 2, { 0x1f, 0x8b }, true, gunzip },
+	{ "zstd", 4, { 0x28, 0xb5, 0x2f, 0xfd }, false, NULL },
+	{ "lz4", 4, { 0x02, 0x21, 0x4c, 0x18 }, false, NULL },
+	{ "bzip2", 3, { 'B', 'Z', 'h' }, false, NULL },
+	{ "lzo", 4, { 0x89, 'L', 'Z', 'O' }, false, NULL },
+	{ "lzma", 3, { 0x5d, 0, 0 }, false, NULL },
 };
 
 static __init const struct format *find_format(const struct span *payload)
@@ -124,7 +125,9 @@ __init int unpack_kernel(const void *src, size_t size, void *(*alloc)(size_t), c
 		pr_err("kernel: no memory for its %lu bytes\n", unpacked);
 		return -ENOMEM;
 	}
-	ret = format->unpack(payload.p, payload.size - SIZE_FIELD, dst, unpacked);
+	if (!format->keeps_size)
+		payload.size -= SIZE_FIELD;
+	ret = format->unpack(payload.p, payload.size, dst, unpacked);
 	if (ret) {
 		pr_err("kernel: its %s payload is damaged or of an unknown kind (%d)\n",
 		       format->name, ret);

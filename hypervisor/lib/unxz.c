@@ -14,52 +14,12 @@
  * Sources: "The .xz File Format" 1.0.4 (containers, section numbers below); the LZMA
  * specification of the LZMA SDK (symbols, probabilities, states).
  */
+#include <pv/crc32.h>
 #include <pv/errno.h>
 #include <pv/lib.h>
 #include <pv/unxz.h>
 
 #define always_inline	inline __attribute__((always_inline))
-
-/* --- CRC32 (IEEE 802.3, reflected), eight bytes a step --- */
-
-static uint32_t crc_table[8][256] __initdata;
-
-static __init void crc_prepare(void)
-{
-	for (unsigned int i = 0; i < 256; i++) {
-		uint32_t c = i;
-
-		for (unsigned int bit = 0; bit < 8; bit++)
-			c = c >> 1 ^ (c & 1 ? 0xedb88320u : 0);
-		crc_table[0][i] = c;
-	}
-	/* Table k: the effect of a byte that k more bytes follow. */
-	for (unsigned int k = 1; k < 8; k++)
-		for (unsigned int i = 0; i < 256; i++) {
-			uint32_t c = crc_table[k - 1][i];
-
-			crc_table[k][i] = c >> 8 ^ crc_table[0][c & 0xff];
-		}
-}
-
-static __init uint32_t crc32(const uint8_t *p, size_t n)
-{
-	uint32_t c = ~0u;
-
-	for (; n >= 8; p += 8, n -= 8) {
-		uint64_t x;
-
-		__builtin_memcpy(&x, p, 8);
-		x ^= c;
-		c = crc_table[7][x & 0xff] ^ crc_table[6][x >> 8 & 0xff] ^
-		    crc_table[5][x >> 16 & 0xff] ^ crc_table[4][x >> 24 & 0xff] ^
-		    crc_table[3][x >> 32 & 0xff] ^ crc_table[2][x >> 40 & 0xff] ^
-		    crc_table[1][x >> 48 & 0xff] ^ crc_table[0][x >> 56];
-	}
-	while (n--)
-		c = c >> 8 ^ crc_table[0][(c ^ *p++) & 0xff];
-	return ~c;
-}
 
 /* --- bounded input --- */
 
@@ -556,7 +516,7 @@ static struct {
 /* Section 2.1.1.  Footer and header carry the same flags. */
 static __init int stream_header(const uint8_t *p)
 {
-	if (memcmp(p, stream_magic, sizeof(stream_magic)) || crc32(p + 6, 2) != le32(p + 8))
+	if (memcmp(p, stream_magic, sizeof(stream_magic)) || crc32_ieee(p + 6, 2) != le32(p + 8))
 		return -EBADMSG;
 	return p[6] || p[7] != CHECK_CRC32 ? -EOPNOTSUPP : 0;
 }
@@ -598,7 +558,7 @@ static __init int block_header(struct in *in, struct block *b)
 	if (size < 8 || size > in_left(in))
 		return -EBADMSG;
 	h = (struct in){ in->p + 2, in->p + size - 4 };
-	if (crc32(in->p, size - 4) != le32(h.end))
+	if (crc32_ieee(in->p, size - 4) != le32(h.end))
 		return -EBADMSG;
 	flags = in->p[1];
 	in->p += size;
@@ -639,7 +599,7 @@ static __init int64_t block_decode(struct in *in, uint8_t *out, uint8_t *out_end
 		return -EBADMSG;
 	if (b.x86)
 		x86_unfilter(out, n, b.x86_start);
-	if (crc32(out, n) != le32(in->p))
+	if (crc32_ieee(out, n) != le32(in->p))
 		return -EBADMSG;
 	in->p += CHECK_SIZE;
 	return n;
@@ -661,11 +621,11 @@ static __init int index_and_footer(struct in *in, const uint8_t *header)
 			return -EBADMSG;
 	if (in_zeros(in, -(in->p - index) & 3) || in_left(in) != 4 + STREAM_FOOTER)
 		return -EBADMSG;
-	if (crc32(index, in->p - index) != le32(in->p))
+	if (crc32_ieee(index, in->p - index) != le32(in->p))
 		return -EBADMSG;
 	in->p += 4;
 	size = in->p - index;
-	if (crc32(in->p + 4, 6) != le32(in->p) || (le32(in->p + 4) + 1ul) * 4 != size ||
+	if (crc32_ieee(in->p + 4, 6) != le32(in->p) || (le32(in->p + 4) + 1ul) * 4 != size ||
 	    memcmp(in->p + 8, header + 6, 2) || in->p[10] != 'Y' || in->p[11] != 'Z')
 		return -EBADMSG;
 	return 0;
@@ -679,7 +639,7 @@ __init int unxz(const void *src, size_t src_size, void *dst, size_t dst_size)
 
 	if (src_size < STREAM_HEADER)
 		return -EBADMSG;
-	crc_prepare();
+	crc32_prepare();
 	ret = stream_header(src);
 	if (ret)
 		return ret;

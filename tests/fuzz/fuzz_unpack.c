@@ -4,7 +4,8 @@
  *   0: the rest is a bzImage as the boot loader would give it;
  *   1, 2: the rest is LZMA2 data, put into a sound .xz container (2: behind the x86 filter), so
  *         that checksums do not stop the fuzzer at the door.  liblzma decodes the same data and
- *         both must agree: on whether it is sound and on what comes out.
+ *         both must agree: on whether it is sound and on what comes out;
+ *   3: the rest is deflate data, put into a gzip file; zlib is the judge.
  */
 #include <pv/build0.h>
 #include <pv/lib.h>
@@ -12,10 +13,13 @@
 
 #include <lzma.h>
 #include <stdlib.h>
+#include <zlib.h>
 
 #define OUT_MAX	(256u << 10)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
 
 void printk(enum log_level level, const char *fmt, ...)
 {
@@ -118,13 +122,79 @@ static void try_chunks(bool x86, const uint8_t *data, size_t size)
 	free(x);
 }
 
+static void try_deflate(const uint8_t *data, size_t size)
+{
+	static uint8_t want[OUT_MAX];
+	z_stream z = { .next_in = (uint8_t *)data, .avail_in = size, .next_out = want, .avail_out = OUT_MAX };
+	uint8_t *x = malloc(size + 18), *out;
+	bool good;
+	size_t n;
+	int ret;
+
+	if (inflateInit2(&z, -15) != Z_OK)
+		abort();
+	good = inflate(&z, Z_FINISH) == Z_STREAM_END && !z.avail_in;
+	n = good ? z.total_out : OUT_MAX;
+	inflateEnd(&z);
+	memcpy(x, "\x1f\x8b\x08\0\0\0\0\0\0\xff", 10);
+	memcpy(x + 10, data, size);
+	memcpy(x + 10 + size, (uint32_t[]){ good ? lzma_crc32(want, n, 0) : 0, n }, 8);
+	out = malloc(n + 1);
+	ret = gunzip(x, size + 18, out, n);
+	if ((ret == 0) != good || (good && memcmp(out, want, n)))
+		abort();
+	free(out);
+	free(x);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!size)
 		return 0;
-	if (data[0] % 3 == 0)
+	switch (data[0] % 4) {
+	case 0:
 		try_bzimage(data + 1, size - 1);
-	else
-		try_chunks(data[0] % 3 == 2, data + 1, size - 1);
+		break;
+	case 3:
+		try_deflate(data + 1, size - 1);
+		break;
+	default:
+		try_chunks(data[0] % 4 == 2, data + 1, size - 1);
+	}
 	return 0;
+}
+
+/* Sound data to begin with: chance alone hardly ever makes a Huffman code. */
+static size_t sample(uint8_t *data, size_t max_size, unsigned int seed)
+{
+	lzma_options_lzma opt;
+	lzma_filter filters[3] = { { LZMA_FILTER_X86, NULL }, { LZMA_FILTER_LZMA2, &opt },
+				   { LZMA_VLI_UNKNOWN, NULL } };
+	uint8_t text[700];
+	uLongf n = max_size - 1;
+	size_t used = 0;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = i % 7 < seed % 8 ? "\xe8\0\0\xff words"[(i * (seed % 5 + 1)) % 10] : i * i / 9;
+	data[0] = seed % 3 + 1;
+	if (data[0] == 3) {
+		/* zlib's container is 2 bytes before and 4 behind the deflate data */
+		if (compress2(data + 1, &n, text, sizeof(text), seed / 3 % 10) || n < 6)
+			return 1;
+		memmove(data + 1, data + 3, n - 6);
+		return n - 6 + 1;
+	}
+	lzma_lzma_preset(&opt, seed / 3 % 10);
+	opt.dict_size = 1u << 20;
+	if (lzma_raw_buffer_encode(filters + (data[0] == 1), NULL, text, sizeof(text), data + 1, &used,
+				   max_size - 1))
+		return 1;
+	return used + 1;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
+{
+	if (max_size > 2048 && (size < 8 || seed % 16 == 0))
+		return sample(data, max_size, seed / 16);
+	return LLVMFuzzerMutate(data, size, max_size);
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 #include <cmocka.h>
 
 #define SAMPLE	(300u << 10)
@@ -267,16 +268,92 @@ static void test_damage(void **state)
 	free(out.p);
 }
 
+/* --- gzip --- */
+
+static struct buf gzip(const uint8_t *src, size_t n, int level, int strategy, gz_header *header)
+{
+	struct buf out = buf_new(n + n / 8 + 4096);
+	z_stream z = { .next_in = (uint8_t *)src, .avail_in = n, .next_out = out.p, .avail_out = out.n };
+
+	assert_int_equal(deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 9, strategy), Z_OK);
+	if (header)
+		deflateSetHeader(&z, header);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	out.n = z.total_out;
+	out.p = realloc(out.p, out.n);
+	deflateEnd(&z);
+	return out;
+}
+
+static void check_gzip(struct buf x, const uint8_t *src, size_t n)
+{
+	struct buf out = buf_new(n);
+
+	assert_int_equal(gunzip(x.p, x.n, out.p, n), 0);
+	assert_memory_equal(out.p, src, n);
+	assert_int_equal(gunzip(x.p, x.n, out.p, n - 1), -EBADMSG);
+	free(out.p);
+	free(x.p);
+}
+
+static void test_gzip(void **state)
+{
+	static const int strategies[] = { Z_DEFAULT_STRATEGY, Z_FIXED, Z_HUFFMAN_ONLY, Z_RLE };
+	gz_header header = { .extra = (uint8_t *)"extra", .extra_len = 5, .name = (uint8_t *)"name",
+			     .comment = (uint8_t *)"a comment", .hcrc = 1 };
+	uint8_t *src = malloc(SAMPLE);
+
+	for (int kind = 0; kind < 5; kind++) {
+		fill(src, SAMPLE, kind);
+		for (int level = 0; level <= 9; level += 3)
+			check_gzip(gzip(src, SAMPLE, level, Z_DEFAULT_STRATEGY, NULL), src, SAMPLE);
+		for (unsigned int i = 0; i < ARRAY_SIZE(strategies); i++)
+			check_gzip(gzip(src, SAMPLE, 6, strategies[i], &header), src, SAMPLE);
+	}
+	for (size_t n = 1; n < 300; n++)
+		check_gzip(gzip(src, n, 9, Z_DEFAULT_STRATEGY, NULL), src, n);
+	free(src);
+}
+
+/* Every prefix; every flipped bit but those of the header's fields that say nothing of the data. */
+static void test_gzip_damage(void **state)
+{
+	uint8_t src[600];
+	struct buf x, out = buf_new(sizeof(src));
+
+	fill(src, sizeof(src), 1);
+	x = gzip(src, sizeof(src), 9, Z_DEFAULT_STRATEGY, NULL);
+	for (size_t n = 0; n < x.n; n++) {
+		struct buf cut = buf_new(n);
+
+		memcpy(cut.p, x.p, n);
+		assert_int_not_equal(gunzip(cut.p, n, out.p, out.n), 0);
+		free(cut.p);
+	}
+	for (size_t bit = 0; bit < x.n * 8; bit++) {
+		bool idle = (bit >= 4 * 8 && bit < 10 * 8) || bit == 3 * 8 /* "text" */;
+		int ret;
+
+		x.p[bit / 8] ^= 1u << bit % 8;
+		ret = gunzip(x.p, x.n, out.p, out.n);
+		assert_true(idle || ret || !memcmp(src, out.p, sizeof(src)));
+		x.p[bit / 8] ^= 1u << bit % 8;
+	}
+	assert_int_equal(gunzip(x.p, x.n, out.p, out.n), 0);
+	free(x.p);
+	free(out.p);
+}
+
 /* --- the bzImage around it --- */
 
 #define SECTS	3u
 
 static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
 
-static struct buf make_bzimage(const uint8_t *data, size_t n, uint32_t claim)
+/* @x: the payload without the size behind it. */
+static struct buf wrap_bzimage(struct buf x, uint32_t claim)
 {
-	struct packing how = DEFAULT_PACKING;
-	struct buf x = pack(&how, data, n), img = buf_new((SECTS + 1) * 512 + 16 + x.n + 4);
+	struct buf img = buf_new((SECTS + 1) * 512 + 16 + x.n + 4);
 
 	memset(img.p, 0, img.n);
 	img.p[0x1f1] = SECTS;
@@ -291,6 +368,13 @@ static struct buf make_bzimage(const uint8_t *data, size_t n, uint32_t claim)
 	put32(img.p + img.n - 4, claim);
 	free(x.p);
 	return img;
+}
+
+static struct buf make_bzimage(const uint8_t *data, size_t n, uint32_t claim)
+{
+	struct packing how = DEFAULT_PACKING;
+
+	return wrap_bzimage(pack(&how, data, n), claim);
 }
 
 static void test_bzimage(void **state)
@@ -310,6 +394,25 @@ static void test_bzimage(void **state)
 	alloc_fails = true;
 	assert_int_equal(unpack_kernel(img.p, img.n, test_alloc, &elf, &size), -ENOMEM);
 	alloc_fails = false;
+	free(img.p);
+}
+
+/* gzip's own trailer ends with the size, and nothing is behind it. */
+static void test_gzip_bzimage(void **state)
+{
+	uint8_t data[5000];
+	struct buf x, img;
+	const void *elf;
+	size_t size;
+
+	fill(data, sizeof(data), 0);
+	x = gzip(data, sizeof(data), 9, Z_DEFAULT_STRATEGY, NULL);
+	x.n -= 4;
+	img = wrap_bzimage(x, sizeof(data));
+	assert_int_equal(unpack_kernel(img.p, img.n, test_alloc, &elf, &size), 0);
+	assert_int_equal(size, sizeof(data));
+	assert_memory_equal(elf, data, size);
+	free((void *)elf);
 	free(img.p);
 }
 
@@ -418,7 +521,10 @@ int main(void)
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_unsupported),
 		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_gzip),
+		cmocka_unit_test(test_gzip_damage),
 		cmocka_unit_test(test_bzimage),
+		cmocka_unit_test(test_gzip_bzimage),
 		cmocka_unit_test(test_elf_is_passed_on),
 		cmocka_unit_test(test_hostile_header),
 		cmocka_unit_test(test_debian_kernel),

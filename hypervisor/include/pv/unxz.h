@@ -16,3 +16,11 @@
  * Source: "The .xz File Format", version 1.0.4.
  */
 int unxz(const void *src, size_t src_size, void *dst, size_t dst_size);
+
+/**
+ * gunzip() - decode one gzip file from memory to memory
+ *
+ * Arguments, return and the one caller at a time as unxz(); -EOPNOTSUPP for a method other than
+ * deflate.  Source: RFC 1951, RFC 1952.
+ */
+int gunzip(const void *src, size_t src_size, void *dst, size_t dst_size);
