@@ -154,7 +154,7 @@ def ping_pong_10_times(w):
 @story.step
 def page_tables_in_motion(w):
     """mmap, fork, copy-on-write, mremap, munmap all through four moves."""
-    w.create(quick(guest.config("web2", 2, 160, load=["churn:2:50", "dirtier:8:500"])))
+    w.create(quick(guest.config("web2", 2, 160, load=["churn:2:5", "dirtier:8:500"])))
     first = w.wait_program(WEB2, "churn")
     for n in range(4):
         source, target = (1, 2) if n % 2 == 0 else (2, 1)
