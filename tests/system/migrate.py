@@ -26,9 +26,10 @@ REFUSED, SUSPEND, NO_DOMAIN, UNREACHABLE, OVER = 4, 5, 3, 6, 7
 story = Story(hosts=2, files={"guest/vmlinux": vmlinux()})
 
 
-def move(w, name, source, target, args="", timeout=150):
+def move(w, name, source, target, args="", timeout=240):
     """`migrate` with success; its JSON."""
-    r = w.sh(f"migrate --json --quiet {args} {name} host{target}", source, timeout, check=False)
+    r = w.sh(f"migrate --json --quiet --timeout 60 {args} {name} host{target}", source, timeout,
+             check=False)
     expect(r.rc == 0, f"migrate gave {r.rc}: {' '.join(r.err.split())[-250:]}")
     try:
         said = json.loads(r.out)

@@ -136,7 +136,7 @@ def source_daemon_killed_in_precopy(w):
     one_copy(w, 2 if code == 0 else 1)
     start_daemon(w, 1)
     if code == 0:
-        r = w.sh("migrate --quiet web1 host1", 2, 120, check=False)
+        r = w.sh("migrate --quiet --timeout 60 web1 host1", 2, 240, check=False)
         expect_equal(r.rc, 0, f"the way back ({r.err.strip()[-200:]})")
         one_copy(w)
 
@@ -209,7 +209,7 @@ def after_all_that_it_moves(w):
     """host2 comes back, and the guest that failed so often moves at last."""
     w.host(2).boot()
     w.host(2).wait_ready(BOOT_S)
-    r = w.sh("migrate --quiet web1 host2", timeout=150, check=False)
+    r = w.sh("migrate --quiet --timeout 60 web1 host2", timeout=240, check=False)
     expect_equal(r.rc, 0, f"exit code ({r.err.strip()[-200:]})")
     one_copy(w, 2)
     w.healthy(1)
