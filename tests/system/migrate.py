@@ -183,7 +183,7 @@ def nowhere_to_go(w):
 def not_welcome_there(w):
     """The name is taken there; too little memory there."""
     there = w.state(2)
-    w.create(quick(guest.config("web1", 3, 64)), 2, "--paused")
+    w.create(quick(guest.config("web1", 3, 96)), 2, "--paused")
     refused(w, "migrate --quiet web1 host2", REFUSED, "web1")
     w.sh("godwit destroy web1", 2)
     w.create(quick(guest.config("fat", 3, 480)), 2, "--paused")
