@@ -135,7 +135,10 @@ static unsigned int make(uint64_t a[5])
 		a[0] = roll(13), a[1] = pointer(), a[2] = count();
 		return __HYPERVISOR_grant_table_op;
 	case 11:
-		a[0] = roll(14), a[1] = pointer();
+		do	/* an ordinary guest needs its console's port to tell how it went */
+			a[0] = roll(14);
+		while (!privileged() && (a[0] == EVTCHNOP_close || a[0] == EVTCHNOP_reset));
+		a[1] = pointer();
 		return __HYPERVISOR_event_channel_op;
 	case 12:
 		a[0] = frame() * PAGE_SIZE + roll(512) * 8, a[1] = word();
@@ -186,7 +189,7 @@ static void grants_make(void)
 	set_xen_guest_handle(t.frame_list, &mfn);
 	EXPECT(HC3(grant_table_op, GNTTABOP_setup_table, &t, 1), 0);
 	map_page((uint64_t)g, mfn, RW_PAGE);
-	for (unsigned int i = 0; i < 40; i++) {
+	for (unsigned int i = GNTTAB_NR_RESERVED_ENTRIES; i < 40; i++) {
 		g[i].frame = frame();
 		g[i].domid = privileged() ? 0 : roll(4);
 		g[i].flags = GTF_permit_access | (roll(2) ? GTF_readonly : 0);
