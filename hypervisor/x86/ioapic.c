@@ -28,6 +28,7 @@
 struct ioapic {
 	volatile uint32_t *regs;
 	unsigned int gsi_base, nr_pins;
+	uint32_t selected;		/* register that regs[0] names; ~0 at first */
 };
 struct gsi_route {
 	uint8_t ioapic, pin;		/* NO_PIN: no such GSI */
@@ -43,15 +44,24 @@ static uint16_t vector_gsi[256];
 static unsigned int next_vector = VEC_GSI_FIRST;
 static struct spinlock ioapic_lock = SPINLOCK_INIT;
 
-static uint32_t io_read(const struct ioapic *io, uint32_t reg)
+/* A line is masked and unmasked again and again: naming its register once is enough. */
+static void io_select(struct ioapic *io, uint32_t reg)
 {
+	if (io->selected == reg)
+		return;
 	io->regs[0] = reg;
+	io->selected = reg;
+}
+
+static uint32_t io_read(struct ioapic *io, uint32_t reg)
+{
+	io_select(io, reg);
 	return io->regs[4];
 }
 
-static void io_write(const struct ioapic *io, uint32_t reg, uint32_t v)
+static void io_write(struct ioapic *io, uint32_t reg, uint32_t v)
 {
-	io->regs[0] = reg;
+	io_select(io, reg);
 	io->regs[4] = v;
 }
 
@@ -185,6 +195,7 @@ static void __init ioapic_setup(unsigned int i)
 	struct ioapic *io = &ioapics[i];
 
 	io->regs = ioremap(acpi_ioapic_maddr[i], 0x20);
+	io->selected = ~0u;
 	io->gsi_base = acpi_ioapic_gsi_base[i];
 	io->nr_pins = (io_read(io, REG_VERSION) >> 16 & 0xff) + 1;
 	if (io->gsi_base >= MAX_GSIS || io->nr_pins > MAX_GSIS - io->gsi_base) {
