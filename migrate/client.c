@@ -18,6 +18,12 @@
 
 #define REPLY_MAX	(1024u * 1024)
 #define HEADER_MAX	4096u
+#define KEEP_IDLE_S	5
+/*
+ * Building a domain and plugging its devices may take the other host long, and
+ * says nothing meanwhile; that the host lives is TCP's keep-alive to tell.
+ */
+#define PREPARE_MS	120000u
 /* Enough for the line, and little to wait for when the guest stands. */
 #define SOCKET_BUFFER	(512 * 1024)
 
@@ -28,6 +34,7 @@ struct client {
 	CURL *data;			/* owns the data connection */
 	struct stream_fd in, out;
 	bool connected;
+	const volatile sig_atomic_t *cancel; /* ends a prepare; may be NULL */
 };
 
 /* --- addresses -------------------------------------------------------------------- */
@@ -113,11 +120,24 @@ static int curl_error(CURLcode rc, const char *text, char why[200])
 		return -ECONNREFUSED;
 	case CURLE_OPERATION_TIMEDOUT:
 		return -ETIMEDOUT;
+	case CURLE_ABORTED_BY_CALLBACK:
+		snprintf(why, 200, "interrupted");
+		return -ECANCELED;
 	case CURLE_OUT_OF_MEMORY:
 		return -ENOMEM;
 	default:
 		return -EIO;
 	}
+}
+
+/* A peer that acknowledges nothing for the time-out is gone, keep-alive probes included. */
+static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+	struct client *c = ctx;
+	unsigned int ms = c->timeout_ms;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	return CURL_SOCKOPT_OK;
 }
 
 static void common_options(struct client *c, CURL *h, char *errbuf)
@@ -129,6 +149,30 @@ static void common_options(struct client *c, CURL *h, char *errbuf)
 	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http");
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)c->timeout_ms);
 	curl_easy_setopt(h, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(h, CURLOPT_TCP_KEEPIDLE, (long)KEEP_IDLE_S);
+	curl_easy_setopt(h, CURLOPT_TCP_KEEPINTVL, (long)KEEP_IDLE_S);
+	curl_easy_setopt(h, CURLOPT_SOCKOPTFUNCTION, on_socket);
+	curl_easy_setopt(h, CURLOPT_SOCKOPTDATA, c);
+}
+
+static bool is_prepare(const char *path)
+{
+	return !strcmp(path, "/v1/sessions");
+}
+
+static unsigned int request_ms(const struct client *c, const char *path)
+{
+	return is_prepare(path) && c->timeout_ms < PREPARE_MS ? PREPARE_MS : c->timeout_ms;
+}
+
+/* libcurl asks about once a second. */
+static int on_progress(void *ctx, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal,
+		       curl_off_t ulnow)
+{
+	struct client *c = ctx;
+
+	return c->cancel && *c->cancel;
 }
 
 static int perform(struct client *c, const char *path, const char *text, int *status,
@@ -147,7 +191,11 @@ static int perform(struct client *c, const char *path, const char *text, int *st
 	curl_easy_setopt(c->control, CURLOPT_URL, url);
 	curl_easy_setopt(c->control, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(c->control, CURLOPT_POSTFIELDS, text);
-	curl_easy_setopt(c->control, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
+	curl_easy_setopt(c->control, CURLOPT_TIMEOUT_MS, (long)request_ms(c, path));
+	/* Only a prepare: what settles a move must get through. */
+	curl_easy_setopt(c->control, CURLOPT_NOPROGRESS, is_prepare(path) ? 0L : 1L);
+	curl_easy_setopt(c->control, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(c->control, CURLOPT_XFERINFODATA, c);
 	curl_easy_setopt(c->control, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(c->control, CURLOPT_WRITEDATA, got);
 	rc = curl_easy_perform(c->control);
@@ -270,13 +318,10 @@ static int upgrade(struct client *c, int fd, const char *session, char why[200])
 static void tune(struct client *c, int fd)
 {
 	int one = 1, buffer = SOCKET_BUFFER;
-	unsigned int ms = c->timeout_ms;
 
 	/* Each may be refused; the move only gets slower. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
 static int open_data(struct client *c, curl_socket_t *fd, char why[200])
@@ -363,6 +408,11 @@ int client_new(const char *url, unsigned int timeout_ms, struct client **out)
 	}
 	*out = c;
 	return 0;
+}
+
+void client_set_cancel(struct client *c, const volatile sig_atomic_t *cancel)
+{
+	c->cancel = cancel;
 }
 
 void client_free(struct client *c)

@@ -19,11 +19,15 @@ struct client;
 /**
  * client_new() - a client of one host.
  * @url:        "http://host:port"
- * @timeout_ms: for a control request, for connecting, and for the data
- *              connection to make progress
+ * @timeout_ms: for a control request (a prepare may take longer as long as the
+ *              host is there), for connecting, and for the data connection to
+ *              make progress
  * Return: 0; -ENOMEM; -EIO libcurl does not start.
  */
 int client_new(const char *url, unsigned int timeout_ms, struct client **out);
+
+/** client_set_cancel() - a flag that, once nonzero, ends a prepare with -ECANCELED. */
+void client_set_cancel(struct client *c, const volatile sig_atomic_t *cancel);
 
 /** client_free() - close all; NULL is allowed. */
 void client_free(struct client *c);

@@ -428,6 +428,7 @@ static int run_move(const struct options *o, struct toolstack *ts, domid_t domid
 		return EXIT_FAILED;
 	}
 	p.peer_ctx = client;
+	client_set_cancel(client, &cancel);
 	progress_init(&progress, o->quiet ? NULL : stderr);
 	p.progress = &progress;
 	ret = source_move(&p, &r);

@@ -177,9 +177,10 @@ static int prepare(struct source *s, const struct save_facts *facts)
 	phase_begin(s, "prepare");
 	ret = post(s, "/v1/sessions", prepare_request(s, facts), &status, &reply, why);
 	/* An answer that did not come may be on a request that did. */
-	s->prepared = ret == -ETIMEDOUT && !s->p->dry_run;
+	s->prepared = (ret == -ETIMEDOUT || ret == -ECANCELED) && !s->p->dry_run;
 	if (ret)
-		return fail(s, SOURCE_CAUSE_UNREACHABLE, ret, "%s: %s", s->p->peer_name, why);
+		return fail(s, ret == -ECANCELED ? SOURCE_CAUSE_CANCELLED :
+			    SOURCE_CAUSE_UNREACHABLE, ret, "%s: %s", s->p->peer_name, why);
 	if (status != (s->p->dry_run ? 200 : 201)) {
 		fail(s, SOURCE_CAUSE_REFUSED, 0, "%s refuses: %s", s->p->peer_name,
 		     wire_text(reply, "error", "no reason given"));
