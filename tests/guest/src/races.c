@@ -16,11 +16,12 @@
 #define RUN_NS	(3000 * MS)
 #define MAX_NS	(40000 * MS)		/* on a busy machine */
 #define KINDS	7u
-#define ENOUGH	25u			/* granted requests of each kind that a run must have seen */
+#define ENOUGH	10u			/* granted requests of each kind that a run must have seen */
 
 static uint8_t pool[PAGES][PAGE_SIZE] __attribute__((aligned(4096)));
 static struct vcpu_guest_context ctx;
 static volatile uint64_t stop, stopped, faults, done_ops[2], granted[2][8];
+#define NO_FRAME	(~0ul >> 12)
 static volatile uint8_t busy[PAGES];	/* a page whose frame is being exchanged */
 
 /* Frames given back: one still pinned then stays the domain's until somebody unpins it. */
@@ -60,27 +61,41 @@ static long reservation(unsigned int cmd, unsigned long *frame)
 	return HC2(memory_op, cmd, &r);
 }
 
-/* Give the frame back, if nobody uses it, and take another for it. */
+/* A new frame for a page that has none.  A domain at its limit gets one only when the old one is
+ * really gone, and that is when the last who uses it lets go. */
+static bool refill(unsigned int i)
+{
+	unsigned long frame = ((uint64_t)pool[i] - VIRT_BASE) / PAGE_SIZE, pfn = frame;
+
+	if (reservation(XENMEM_populate_physmap, &frame) != 1)
+		return false;
+	__atomic_store_n(&p2m[pfn], frame, __ATOMIC_RELAXED);
+	return !HC3(update_va_mapping, pool[i], frame * PAGE_SIZE | RW_PAGE, UVMF_INVLPG | UVMF_ALL);
+}
+
+/* Give the frame back and take another for it. */
 static long renew(unsigned int i)
 {
 	unsigned long mfn, pfn = ((uint64_t)pool[i] - VIRT_BASE) / PAGE_SIZE;
-	long ret;
+	bool good = true;
 
 	if (__atomic_exchange_n(&busy[i], 1, __ATOMIC_ACQUIRE))
 		return -1;
 	mfn = pool_mfn(i);
-	HC3(update_va_mapping, pool[i], 0, UVMF_INVLPG | UVMF_ALL);
-	ret = reservation(XENMEM_decrease_reservation, &mfn) == 1 ? 0 : -1;
-	if (!ret) {
-		given[__atomic_fetch_add(&nr_given, 1, __ATOMIC_RELAXED) % ARRAY_SIZE(given)] = mfn;
-		mfn = pfn;
-		while (reservation(XENMEM_populate_physmap, &mfn) != 1)
-			;
-		__atomic_store_n(&p2m[pfn], mfn, __ATOMIC_RELAXED);
+	if (mfn != NO_FRAME) {
+		HC3(update_va_mapping, pool[i], 0, UVMF_INVLPG | UVMF_ALL);
+		if (reservation(XENMEM_decrease_reservation, &mfn) == 1) {
+			given[__atomic_fetch_add(&nr_given, 1, __ATOMIC_RELAXED) % ARRAY_SIZE(given)] = mfn;
+			__atomic_store_n(&p2m[pfn], NO_FRAME, __ATOMIC_RELAXED);
+		} else {
+			HC3(update_va_mapping, pool[i], mfn * PAGE_SIZE | RW_PAGE, UVMF_INVLPG | UVMF_ALL);
+			good = false;
+		}
 	}
-	HC3(update_va_mapping, pool[i], pool_mfn(i) * PAGE_SIZE | RW_PAGE, UVMF_INVLPG | UVMF_ALL);
+	if (good)
+		good = refill(i);
 	__atomic_store_n(&busy[i], 0, __ATOMIC_RELEASE);
-	return ret;
+	return good ? 0 : -1;
 }
 
 static long ext(unsigned int cmd, uint64_t mfn)
@@ -193,6 +208,9 @@ static void undo(void)
 		undo_frame(pool_mfn(i));
 	for (unsigned int i = 0; i < nr_given; i++)
 		undo_frame(given[i]);
+	for (unsigned int i = 0; i < PAGES; i++)
+		if (pool_mfn(i) == NO_FRAME)
+			CHECK(refill(i), "no frame for page %u", i);
 }
 
 static bool enough(void)
