@@ -90,7 +90,9 @@ def load_run(bench, lab, load):
     for turn in range(bench.repeat):
         bench.say(f"migrate: {load}, {turn + 1} of {bench.repeat}: host{here} to host{there}")
         seen = sample(lab, load, here, there, bench.ours)
-        bench.say(f"migrate: outage {seen.outage_ms:.0f} ms, {seen.lost} packets lost")
+        bench.say(f"migrate: outage {seen.outage_ms:.0f} ms, ledger "
+                  f"{bench.ours.samples[f'downtime_ms.{load}'][-1]:.0f} ms, "
+                  f"{seen.lost} packets lost")
         here, there = there, here
     Domains(lab[here]).destroy("web1")
 
