@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from story import BOOT_S, Story, expect, expect_equal, guest, quick, vmlinux, wait_until  # noqa: E402
 
 WEB1 = "10.77.0.101"
-DAEMON = "godwitd --listen {ip} --idle-timeout 10 --ready-timeout 10"
+DAEMON = "godwitd --listen {ip} --idle-timeout 20 --ready-timeout 20"
 SLOW = "--bandwidth 3M"	# round 0 then takes about half a minute
 POOLS = 24
 
