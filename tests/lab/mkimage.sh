@@ -153,10 +153,16 @@ part_guest() {
 	pack "$dir" "$out/guest.cpio.gz"
 }
 
-# apt's own sources of this machine, so that its mirror or proxy is used
+# apt's own sources of this machine, so that its mirror or proxy is used; where
+# none of the files fits, nothing, and mmdebstrap takes Debian's own mirror
 sources() {
-	for f in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list; do
-		[ -s "$f" ] && grep -q "$suite" "$f" && { echo "$f"; return; }
+	for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.sources \
+		/etc/apt/sources.list.d/*.list; do
+		# "main" tells Debian's own from others that serve the same suite
+		if [ -s "$f" ] && grep -q "^[^#]*$suite" "$f" && grep -q "^[^#]*\<main\>" "$f"; then
+			echo "$f"
+			return
+		fi
 	done
 }
 
@@ -178,12 +184,13 @@ part_root() {
 	rm -rf "$dir"
 	mkdir -p "$out"
 	list=$(echo "$ROOT_PACKAGES" | tr -s ' \n\t' ',')
+	# shellcheck disable=SC2046 # one word or none
 	mmdebstrap --quiet --mode=root --variant=minbase --include="$list" \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		--dpkgopt='path-exclude=/usr/share/info/*' \
-		--format=directory "$suite" "$dir" "$(sources)" >&2
+		--format=directory "$suite" "$dir" $(sources) >&2
 	# shellcheck disable=SC2086 # a list of words on purpose
 	add_modules "$dir" $ROOT_MODULES
 	mkdir -p "$dir/opt/godwit" "$dir/boot" "$dir/var/lib/xenstored" "$dir/var/log/xen"
