@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "migrate/fdb.h"
 #include "migrate/ledger.h"
 #include "net-arp/announce.h"
 #include "net-arp/rawsock.h"
@@ -66,6 +67,15 @@ static void voice_open(struct voice *v, domid_t domid, unsigned int devid,
 		rawsock_close(&v->sock);
 }
 
+/* Before each round: what still came in late may have taught the old port again. */
+static uint64_t voice_step(struct voice *v, const struct config_vif *vif)
+{
+	uint64_t now = ledger_now_us();
+
+	fdb_forget(v->sock.ports, v->sock.nr_ports, vif->mac);
+	return announce_step(&v->announce, now, send_frame, &v->sock);
+}
+
 static void announce_all(domid_t domid, const struct domain_config *cfg)
 {
 	struct voice *voices = calloc(CONFIG_MAX_VIFS, sizeof(*voices));
@@ -82,8 +92,7 @@ static void announce_all(domid_t domid, const struct domain_config *cfg)
 
 			if (!voices[i].open)
 				continue;
-			us = announce_step(&voices[i].announce, ledger_now_us(), send_frame,
-					   &voices[i].sock);
+			us = voice_step(&voices[i], &cfg->vifs[i]);
 			if (us && (!wait || us < wait))
 				wait = us;
 		}

@@ -30,7 +30,7 @@ MOVE_HOST_LIBS = $(TOOLSTACK_DOMAIN_LIBS) $(STREAM_LIBS) -lcurl -ljansson -lpthr
 PROGS += migrate godwitd
 migrate_SRCS = migrate/main.c $(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 migrate_LIBS = $(MOVE_HOST_LIBS)
-godwitd_SRCS = migrate/daemon.c migrate/server.c migrate/api.c migrate/host.c migrate/arrival.c \
+godwitd_SRCS = migrate/daemon.c migrate/server.c migrate/api.c migrate/host.c migrate/arrival.c migrate/fdb.c \
 	$(NET_ARP_LIB_SRCS) \
 	$(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 godwitd_LIBS = $(MOVE_HOST_LIBS) -lmicrohttpd
