@@ -20,10 +20,14 @@ void mmu_load_address_space(struct vcpu *v)
 	struct domain *d = v->domain;
 	mfn_t l4 = v->kernel_mode ? v->kernel_l4 : v->user_l4;
 
-	if (v->is_idle)
-		l4 = idle_l4_mfn;
-	else if (d->logdirty)
+	if (v->is_idle) {
+		tlb_write_cr3(idle_l4_mfn.mfn << PAGE_SHIFT);
+		tlb_guest_tables(false);
+		return;
+	}
+	if (d->logdirty)
 		l4 = shadow_root(d, l4);
+	tlb_guest_tables(true);
 	tlb_write_cr3(l4.mfn << PAGE_SHIFT);
 }
 

@@ -17,6 +17,7 @@
 
 static uint32_t tlb_clock;
 static uint32_t last_flush[MAX_CPUS];
+static uint64_t guest_cpus;		/* CPUs that have a guest's tables loaded, or are about to */
 
 uint32_t tlb_stamp(void) { return ACCESS_ONCE(tlb_clock); }
 
@@ -29,13 +30,27 @@ void tlb_write_cr3(uint64_t cr3)
 	ACCESS_ONCE(last_flush[cpu_id()]) = now;
 }
 
+/* A CPU on idle_l4 holds nothing: loading that flushed what it had, and since then it walked no
+ * guest's tables.  The bit is set before CR3 is written; who looks for it unmapped before. */
+void tlb_guest_tables(bool loaded)
+{
+	uint64_t me = BIT(cpu_id());
+
+	if (!!(ACCESS_ONCE(guest_cpus) & me) == loaded)
+		return;
+	if (loaded)
+		atomic_or(&guest_cpus, me);
+	else
+		atomic_and(&guest_cpus, ~me);
+}
+
 void tlb_flush_stale(uint64_t mask, uint32_t stamp)
 {
-	uint64_t need = 0;
+	uint64_t need = 0, holders = mask & ACCESS_ONCE(guest_cpus);
 	unsigned int cpu;
 
 	for (cpu = 0; cpu < nr_cpus; cpu++)
-		if ((mask >> cpu & 1) && (int32_t)(ACCESS_ONCE(last_flush[cpu]) - stamp) <= 0)
+		if ((holders >> cpu & 1) && (int32_t)(ACCESS_ONCE(last_flush[cpu]) - stamp) <= 0)
 			need |= BIT(cpu);
 	if (need)
 		tlb_flush_mask(need);

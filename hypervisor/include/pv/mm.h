@@ -106,6 +106,8 @@ void frame_audit(struct godwit_audit *a);
 /* --- stale translations (mm/tlb.c) --- */
 /** tlb_write_cr3() - load CR3 and note that this CPU holds no older translation of a guest's. */
 void tlb_write_cr3(uint64_t cr3);
+/** tlb_guest_tables() - this CPU is about to load a guest's tables, or has just loaded idle_l4. */
+void tlb_guest_tables(bool loaded);
 uint32_t tlb_stamp(void);
 /** tlb_flush_stale() - flush those CPUs of @mask that did not flush since @stamp. */
 void tlb_flush_stale(uint64_t mask, uint32_t stamp);
