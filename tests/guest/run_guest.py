@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a micro-guest as domain 0 and passes its verdicts on.
 
-    python3 tests/guest/run_guest.py NAME [only=TEST] [-v] [option ...]
+    python3 tests/guest/run_guest.py NAME [only=TEST] [seed=N] [-v] [option ...]
 
-NAME is tests/guest/src/NAME.c, built as BUILD/guest-tests/NAME.elf.  A comment "run: word ..." in
+seed=N repeats a run of a test with random input.  NAME is tests/guest/src/NAME.c, built as BUILD/guest-tests/NAME.elf.  A comment "run: word ..." in
 its source gives options to the hypervisor's command line; smp=N and mem=MB are QEMU's.  A test
 that must crash its domain ("CRASHTEST name" in the guest's output) gets a boot of its own, and
 passes when the hypervisor names the reason and does not panic.  With -v the whole serial output is
@@ -97,6 +97,8 @@ def run(name, arguments, options, verbose):
         elif line.startswith("FAIL "):
             print(line)
             good = False
+        elif line.startswith("seed="):
+            print("#", name, line)
     if boot.trouble():
         return report("FAIL", name, boot.trouble())
     if "TESTS DONE" not in boot.lines:
@@ -117,8 +119,9 @@ def main(argv):
     with open(os.path.join("tests/guest/src", name + ".c"), encoding="utf-8") as f:
         found = re.search(r"^ \* run: (.*)$", f.read(), re.M)
     options = found.group(1).split() if found else []
-    arguments = [w for w in words[1:] if w.startswith("only=")]
-    options += [w for w in words[1:] if not w.startswith("only=")]
+    for_guest = ("only=", "seed=")
+    arguments = [w for w in words[1:] if w.startswith(for_guest)]
+    options += [w for w in words[1:] if not w.startswith(for_guest)]
     return 0 if run(name, arguments, options, verbose) else 1
 
 
