@@ -6,7 +6,9 @@
  * frame is (mm/shadow.c), or a backend has it mapped writable now.  collect turns the last
  * two into the first and flushes TLBs, so that the next write sets D again; who fetches
  * a pfn reads the frame afterwards, so a write is either in the bytes read or marks
- * the page again.  Writes that do not go through the guest's own translations are
+ * the page again.  An entry that goes between two collects leaves its D bit in the
+ * late bitmap, which counts from the next collect's flush on: until then a CPU may
+ * still write through it unseen.  Writes that do not go through the guest's own translations are
  * marked by whoever makes them: logdirty_mark_mfn().
  *
  * Lock: bits are atomic; switching on and off and collecting under mm_lock.
@@ -22,6 +24,26 @@ void logdirty_mark_pfn(struct domain *d, uint64_t pfn)
 
 	if (ld && pfn < ld->nr_pfns)
 		set_bit((unsigned int)pfn, ld->bitmap);
+}
+
+void logdirty_mark_late(struct domain *d, uint64_t pfn)
+{
+	struct logdirty *ld = d->logdirty;
+
+	if (ld && pfn < ld->nr_pfns)
+		set_bit((unsigned int)pfn, ld->late);
+}
+
+static void merge_and_clear(struct logdirty *ld, uint64_t *late)
+{
+	uint64_t i;
+
+	for (i = 0; i < ld->nr_pfns / 64; i++) {
+		if (!late[i])
+			continue;
+		atomic_or(&ld->bitmap[i], late[i]);
+		late[i] = 0;
+	}
 }
 
 void logdirty_mark_mfn(mfn_t m)
@@ -40,6 +62,14 @@ static void all_vcpus(struct domain *d, void (*fn)(struct vcpu *))
 		fn(d->vcpu[i]);
 }
 
+static void logdirty_free(struct logdirty *ld)
+{
+	xfree(ld->bitmap);
+	xfree(ld->late);
+	xfree(ld->spare);
+	xfree(ld);
+}
+
 static void logdirty_discard(struct domain *d, struct logdirty *ld)
 {
 	spin_lock(&d->mm_lock);
@@ -47,8 +77,7 @@ static void logdirty_discard(struct domain *d, struct logdirty *ld)
 	shadow_free_all(d);
 	d->logdirty = NULL;
 	spin_unlock(&d->mm_lock);
-	xfree(ld->bitmap);
-	xfree(ld);
+	logdirty_free(ld);
 }
 
 /* The vCPUs stand while the tables they run on are exchanged: they load CR3 when they go on. */
@@ -65,8 +94,10 @@ int logdirty_enable(struct domain *d)
 		return -ENOMEM;
 	ld->nr_pfns = t->nr_pfns;
 	ld->bitmap = xzalloc_array(uint64_t, t->nr_pfns / 64);
-	if (!ld->bitmap) {
-		xfree(ld);
+	ld->late = xzalloc_array(uint64_t, t->nr_pfns / 64);
+	ld->spare = xzalloc_array(uint64_t, t->nr_pfns / 64);
+	if (!ld->bitmap || !ld->late || !ld->spare) {
+		logdirty_free(ld);
 		return -ENOMEM;
 	}
 	all_vcpus(d, vcpu_pause);
@@ -119,12 +150,17 @@ static void mark_shared(struct domain *d)
 uint64_t logdirty_collect(struct domain *d)
 {
 	struct logdirty *ld = d->logdirty;
+	uint64_t *late;
 
 	spin_lock(&d->mm_lock);
 	shadow_harvest(d);
+	late = ld->late;
+	ld->late = ld->spare;
 	ld->stat_collects++;
 	spin_unlock(&d->mm_lock);
 	tlb_flush_mask(d->dirty_cpus);
+	merge_and_clear(ld, late);	/* not before the flush: who fetches reads right after */
+	ld->spare = late;
 	mark_shared(d);
 	return logdirty_count(ld);
 }

@@ -63,12 +63,13 @@ static uint64_t upper_entry(uint64_t g)
 	return (g & ~(PTE_ADDR_MASK | PTE_A | PTE_D | PTE_G)) | (uint64_t)child->twin << PAGE_SHIFT;
 }
 
-static void mark_if_dirty(struct domain *d, uint64_t twin_entry)
+/* A twin entry is going, or is being harvested: what its D bit says must not be lost. */
+static void mark_if_dirty(struct domain *d, uint64_t twin_entry, bool gone)
 {
 	mfn_t m = pte_mfn(twin_entry);
 
 	if ((twin_entry & (PTE_P | PTE_D)) == (PTE_P | PTE_D) && mfn_valid(m) && mfn_to_frame(m)->owner == d->id)
-		logdirty_mark_pfn(d, m2p[m.mfn]);
+		(gone ? logdirty_mark_late : logdirty_mark_pfn)(d, m2p[m.mfn]);
 }
 
 /* --- twins -------------------------------------------------------------------------- */
@@ -109,13 +110,13 @@ static void twin_free(struct logdirty *ld, struct frame *table, int level)
 	heap_free(twin, 0);
 }
 
-static void harvest_leaf(struct domain *d, uint64_t *t)
+static void harvest_leaf(struct domain *d, uint64_t *t, bool gone)
 {
 	unsigned int i;
 
 	for (i = 0; i < 512; i++)
 		if (t[i] & PTE_D) {
-			mark_if_dirty(d, t[i]);
+			mark_if_dirty(d, t[i], gone);
 			atomic_and(&t[i], ~PTE_D);
 		}
 }
@@ -131,13 +132,13 @@ static void shadow_reclaim(struct domain *d)
 
 	for (mfn = ld->twins[2]; mfn; mfn = frame_table[mfn].next)
 		memset(mfn_to_virt(_mfn(mfn)), 0, PAGE_SIZE);
+	tlb_flush_mask(d->dirty_cpus);	/* no CPU walks through them, or writes, from here on */
 	while (ld->twins[1]) {
 		struct frame *twin = &frame_table[ld->twins[1]];
 
-		harvest_leaf(d, frame_to_virt(twin));
+		harvest_leaf(d, frame_to_virt(twin), true);
 		twin_free(ld, &frame_table[twin->twin], 1);
 	}
-	tlb_flush_mask(d->dirty_cpus);
 }
 
 static void twin_fill(struct frame *table, uint64_t *t, int level)
@@ -188,7 +189,7 @@ void shadow_table_gone(struct domain *d, struct frame *table)
 	if (likely(!d->logdirty) || !table->twin)
 		return;
 	if (level == 1)
-		harvest_leaf(d, twin_of(table));
+		harvest_leaf(d, twin_of(table), true);
 	twin_free(d->logdirty, table, level);
 }
 
@@ -205,7 +206,7 @@ void shadow_entry_written(struct domain *d, struct frame *table, unsigned int id
 		return;
 	old = atomic_xchg(&t[idx], level == 1 ? leaf_entry(new, false) : upper_entry(new));
 	if (level == 1)
-		mark_if_dirty(d, old);
+		mark_if_dirty(d, old, true);
 }
 
 mfn_t shadow_root(struct domain *d, mfn_t l4) { return _mfn(mfn_to_frame(l4)->twin); }
@@ -268,7 +269,7 @@ bool shadow_fault(struct vcpu *v, uint64_t va, unsigned int ec)
 		*entry = g;			/* the guest's table changed: it must be sent again */
 		logdirty_mark_mfn(frame_to_mfn(table));
 	}
-	mark_if_dirty(d, atomic_xchg(&twin_of(table)[idx], leaf_entry(g, ec & PF_WRITE)));
+	mark_if_dirty(d, atomic_xchg(&twin_of(table)[idx], leaf_entry(g, ec & PF_WRITE)), true);
 	tlb_flush_page_local(va);
 out:
 	spin_unlock(&d->mm_lock);
@@ -317,7 +318,7 @@ void shadow_harvest(struct domain *d)
 			if ((t[i] & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
 				continue;
 			atomic_and(&t[i], ~PTE_A);
-			harvest_leaf(d, mfn_to_virt(pte_mfn(t[i])));
+			harvest_leaf(d, mfn_to_virt(pte_mfn(t[i])), false);
 		}
 	}
 }

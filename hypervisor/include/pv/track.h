@@ -29,6 +29,8 @@ static inline mfn_t track_lookup(const struct track *t, uint64_t pfn)
 struct logdirty {
 	uint64_t nr_pfns;
 	uint64_t *bitmap;		/* bit = pfn; atomic */
+	uint64_t *late, *spare;		/* the same; late joins bitmap at the next collect, behind its
+					 * flush, and spare, all clear, takes its place; mm_lock */
 	uint32_t twins[5];		/* twin frames by level 1..4: heads of lists through frame.next */
 	uint64_t nr_twins;
 	uint64_t stat_faults, stat_collects;
@@ -40,6 +42,9 @@ uint64_t logdirty_collect(struct domain *d);
 int logdirty_fetch(struct domain *d, uint64_t *cursor, uint64_t list, uint32_t max, uint32_t *nr);
 uint64_t logdirty_count(const struct logdirty *ld);
 void logdirty_mark_pfn(struct domain *d, uint64_t pfn);
+/** logdirty_mark_late() - mm_lock held; @pfn was dirty by an entry that is gone now, but another CPU may write
+ *  through a translation of it until TLBs are flushed: fetch must not take it before that. */
+void logdirty_mark_late(struct domain *d, uint64_t pfn);
 
 /* shadow.c: all with mm_lock held */
 int shadow_make_roots(struct domain *d);
