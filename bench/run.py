@@ -48,6 +48,12 @@ class Bench:
         if self.xen is not None:
             yield self.xen, "xen"
 
+    def write(self, directory):
+        """What was measured so far, as files."""
+        self.ours.write(directory)
+        if self.xen is not None:
+            self.xen.write(directory, "xen")
+
     def say(self, text):
         """One line of progress."""
         print(f"[{time.monotonic() - self.started:6.1f} s] {text}", file=sys.stderr, flush=True)
@@ -92,12 +98,11 @@ def main(argv):
             except LabError as e:
                 failed.append(f"{name}: {e}")
                 bench.say(f"{name} FAILED: {e}")
-    except KeyboardInterrupt:
+            bench.write(o.out)
+    except (KeyboardInterrupt, SystemExit):
         bench.say("interrupted; what was measured so far is kept")
         code = 130
-    bench.ours.write(o.out)
-    if bench.xen is not None:
-        bench.xen.write(o.out, "xen")
+    bench.write(o.out)
     print(figures.table(bench.ours, bench.xen))
     print(f"\n{os.path.relpath(o.out)}/results.json: median of {o.repeat}; ratio = Godwit / Xen; "
           "\"here\" = measured in this run, else docs/bench.md")
