@@ -279,7 +279,8 @@ def tell(world):
         if not host.alive:
             continue
         try:
-            print(host.run("godwit list; tail -n 15 /run/godwit/godwitd.log; cd /var/log/xen && "
+            print(host.run("godwit list; tail -n 15 /run/godwit/godwitd.log; "
+                           "tail -c 600 /root/migrate.log 2>/dev/null; cd /var/log/xen && "
                            "for f in guest-*; do echo \"= $f\"; tail -n 12 $f; done", 20).out,
                   file=sys.stderr)
         except LabError as e:
