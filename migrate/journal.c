@@ -83,9 +83,13 @@ static int load(struct journal *j, json_t **latest)
 	struct slot slots[2];
 	const struct slot *best = NULL;
 	json_error_t err;
+	ssize_t n = pread(j->fd, slots, sizeof(slots), 0);
 
-	if (pread(j->fd, slots, sizeof(slots), 0) != sizeof(slots))
-		return -EBADMSG;
+	if (n < 0)
+		return -errno;
+	/* Its maker died before the empty slots were durable, so no record followed. */
+	if ((size_t)n < sizeof(slots))
+		return 0;
 	for (int i = 0; i < 2; i++)
 		if (slot_valid(&slots[i]) && (!best || slots[i].seq > best->seq))
 			best = &slots[i];
