@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=1200 order=60
+# test: timeout=900 order=60
 """Guests move between two hosts, and keep every word, connection and clock.
 
     outside (listener, TCP client) --- lan ---+--- host1: web1 --migrate--> host2

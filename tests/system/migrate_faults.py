@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=1200 order=70
+# test: timeout=900 order=70
 """Moves that are broken on purpose: exactly one copy runs, and its memory verifies.
 
     host1: migrate, godwitd ----x---- host2: godwitd, half of web1
