@@ -37,22 +37,6 @@ static int new_file_open(struct new_file *f, const char *path)
 	return f->fd < 0 ? -errno : 0;
 }
 
-static int sync_dir_of(const char *path)
-{
-	char *copy = strdup(path);
-	int fd, ret = 0;
-
-	if (!copy)
-		return -ENOMEM;
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd))
-		ret = -errno;
-	if (fd >= 0)
-		close(fd);
-	free(copy);
-	return ret;
-}
-
 static int new_file_commit(struct new_file *f, const char *path)
 {
 	int ret = 0;
@@ -67,7 +51,7 @@ static int new_file_commit(struct new_file *f, const char *path)
 		return ret;
 	free(f->partial);
 	f->partial = NULL;
-	return sync_dir_of(path);
+	return io_sync_dir_of(path);
 }
 
 /* Of what was not committed nothing stays; harmless after a commit. */

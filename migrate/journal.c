@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* See journal.h for the layout and why two slots. */
+#include "toolstack/lib/io.h"
 #include "migrate/journal.h"
 
 #include <errno.h>
@@ -39,22 +40,6 @@ static bool slot_valid(const struct slot *s)
 	       s->len <= JOURNAL_TEXT_MAX && s->check == slot_check(s);
 }
 
-static int sync_dir_of(const char *path)
-{
-	char *copy = strdup(path);
-	int fd, ret = 0;
-
-	if (!copy)
-		return -ENOMEM;
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd))
-		ret = -errno;
-	if (fd >= 0)
-		close(fd);
-	free(copy);
-	return ret;
-}
-
 /* A new journal: both slots zero, which is "no record yet". */
 static int format(struct journal *j)
 {
@@ -68,7 +53,7 @@ static int format(struct journal *j)
 	}
 	if (fsync(j->fd))
 		return -errno;
-	return sync_dir_of(j->path);
+	return io_sync_dir_of(j->path);
 }
 
 static bool is_blank(const struct slot *s)

@@ -127,7 +127,7 @@ int io_read_file(const char *path, size_t max_bytes, char **buf, size_t *len)
 	return ret;
 }
 
-static int sync_directory_of(const char *path)
+int io_sync_dir_of(const char *path)
 {
 	char dir[PATH_MAX];
 	char *slash;
@@ -144,8 +144,7 @@ static int sync_directory_of(const char *path)
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	/* A file system that cannot sync a directory (EINVAL) has no more to offer. */
-	if (fsync(fd) < 0 && errno != EINVAL)
+	if (fsync(fd) < 0)
 		ret = -errno;
 	close(fd);
 	return ret;
@@ -172,7 +171,9 @@ int io_write_file_atomic(const char *path, const void *buf, size_t len, mode_t m
 		unlink(tmp);
 		return ret;
 	}
-	return sync_directory_of(path);
+	ret = io_sync_dir_of(path);
+	/* A file system that cannot sync a directory (EINVAL) has no more to offer. */
+	return ret == -EINVAL ? 0 : ret;
 }
 
 int io_mkdir_parents(const char *path)

@@ -69,4 +69,8 @@ int io_mkdir_parents(const char *path);
 /** io_now_ns() - CLOCK_MONOTONIC in nanoseconds. */
 uint64_t io_now_ns(void);
 
+/** io_sync_dir_of() - make the directory entry of @path durable.  Return: 0; -ENAMETOOLONG; -errno of open
+ *  or fsync.  Source: fsync(2), "entry in the directory". */
+int io_sync_dir_of(const char *path);
+
 #endif
