@@ -6,7 +6,7 @@ PROTOS += checkpoint/proto/stream.proto
 
 STREAM_SRCS := checkpoint/reader.c checkpoint/writer.c checkpoint/page.c \
 	checkpoint/message.c checkpoint/order.c checkpoint/io.c \
-	checkpoint/hash.c checkpoint/reason.c \
+	checkpoint/hash.c checkpoint/reason.c checkpoint/index.c \
 	$(B)/gen/checkpoint/proto/stream.pb-c.c
 STREAM_LIBS := -llz4 -lprotobuf-c
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "checkpoint/message.h"
+#include "checkpoint/wire.h"
 
 #define NAME_MAX_BYTES		128u
 #define TEXT_MAX_BYTES		256u
@@ -42,6 +43,23 @@ static int check_text(const char *what, const char *s, size_t max, struct stream
 	return 0;
 }
 
+static int check_chain(const Stream__StreamInfo *m, struct stream_reason *why)
+{
+	if (m->has_parent_hash)
+		return reason_set(why, -EOPNOTSUPP, "parent_hash is set, which nobody writes");
+	if (m->has_chain_id && m->chain_id.len != 16)
+		return bad("chain_id has %zu bytes, not 16", m->chain_id.len);
+	if (m->has_replaces && !m->chain_seq)
+		return bad("it replaces the first of a chain, which needs no replacement");
+	if (!m->chain_seq)
+		return 0;
+	if (!m->has_chain_id || m->mode != STREAM__MODE__CHECKPOINT)
+		return bad("chain_seq without chain_id, or not of a checkpoint");
+	if (m->chain_seq > WIRE_CHAIN_SEQ_MAX)
+		return bad("chain_seq is above %u", WIRE_CHAIN_SEQ_MAX);
+	return 0;
+}
+
 static int check_info(const ProtobufCMessage *msg, const struct message_limits *lim,
 		      struct stream_reason *why)
 {
@@ -57,11 +75,27 @@ static int check_info(const ProtobufCMessage *msg, const struct message_limits *
 		ret = check_text("host", m->host, TEXT_MAX_BYTES, why);
 	if (ret)
 		return ret;
-	if (m->has_chain_id && m->chain_id.len != 16)
-		return bad("chain_id has %zu bytes, not 16", m->chain_id.len);
-	if (m->chain_seq || m->has_parent_hash)
-		return reason_set(why, -EOPNOTSUPP,
-				  "the stream depends on a parent, which version 1 cannot read");
+	return check_chain(m, why);
+}
+
+static int check_parent(const ProtobufCMessage *msg, const struct message_limits *lim,
+			struct stream_reason *why)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789._-";
+	const Stream__Parent *m = (const Stream__Parent *)msg;
+
+	if (!m->has_stream_hash)
+		return bad("the parent's stream hash is missing");
+	if (!m->has_chain_seq || m->chain_seq != lim->parent_seq)
+		return bad("the parent's chain_seq is missing or not %llu",
+			   (unsigned long long)lim->parent_seq);
+	if (!m->name)
+		return 0;
+	/* It becomes part of a path, and a line on a terminal. */
+	if (!m->name[0] || m->name[0] == '.' || strlen(m->name) > NAME_MAX_BYTES ||
+	    m->name[strspn(m->name, allowed)])
+		return bad("the parent's name is not one that a store could have");
 	return 0;
 }
 
@@ -295,6 +329,8 @@ static const struct message_kind kinds[] = {
 	{ STREAM_FINAL, "FINAL_STATE", &stream__final_state__descriptor, check_final },
 	{ STREAM_XENSTORE, "XENSTORE", &stream__xenstore__descriptor, check_xenstore },
 	{ STREAM_LEDGER, "LEDGER", &stream__ledger__descriptor, check_ledger },
+	{ STREAM_PARENT, "PARENT", &stream__parent__descriptor, check_parent },
+	{ STREAM_INDEX, "PAGE_INDEX", NULL, NULL },
 };
 
 const struct message_kind *message_kind_find(uint32_t type)

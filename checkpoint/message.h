@@ -15,16 +15,17 @@
 #include "checkpoint/reason.h"
 #include "checkpoint/stream.h"
 
-/* What DOMAIN_INFO promised; zero before it. */
+/* What STREAM_INFO and DOMAIN_INFO promised; zero before them. */
 struct message_limits {
 	uint32_t vcpus;
 	uint64_t pfn_limit;
+	uint64_t parent_seq;		/* STREAM_INFO: chain_seq - 1, if there is a parent */
 };
 
 struct message_kind {
 	uint32_t type;
 	const char *name;
-	const ProtobufCMessageDescriptor *desc;		/* NULL for PAGES */
+	const ProtobufCMessageDescriptor *desc;		/* NULL for PAGES, PAGE_INDEX */
 	int (*check)(const ProtobufCMessage *msg, const struct message_limits *lim,
 		     struct stream_reason *why);
 };

@@ -22,17 +22,21 @@ static const struct {
 	{ STREAM_FINAL, IN(STOPPED) },
 	{ STREAM_XENSTORE, IN(BETWEEN) | IN(LAST) | IN(STOPPED) | IN(FINAL) },
 	{ STREAM_LEDGER, IN(BETWEEN) | IN(LAST) | IN(STOPPED) | IN(FINAL) },
-	{ STREAM_END, IN(FINAL) },
+	{ STREAM_PARENT, IN(ORPHAN) },
+	{ STREAM_INDEX, IN(FINAL) },
+	{ STREAM_END, IN(FINAL) | IN(INDEXED) },
 };
 
 static const char *const phase_text[] = {
 	[ORDER_START] = "before STREAM_INFO",
 	[ORDER_NAMED] = "before DOMAIN_INFO",
+	[ORDER_ORPHAN] = "before PARENT",
 	[ORDER_BETWEEN] = "before or between rounds",
 	[ORDER_ROUND] = "in a round of a running guest",
 	[ORDER_LAST] = "in the last round",
 	[ORDER_STOPPED] = "after the last round",
 	[ORDER_FINAL] = "after FINAL_STATE",
+	[ORDER_INDEXED] = "after PAGE_INDEX",
 	[ORDER_ENDED] = "after END",
 };
 
@@ -47,11 +51,20 @@ static int check_phase(const struct stream_order *o, uint32_t type, struct strea
 	return bad("not allowed %s", phase_text[o->phase]);
 }
 
+static int step_info(struct stream_order *o, const Stream__StreamInfo *m)
+{
+	o->in_chain = m->has_chain_id;
+	o->is_child = m->chain_seq && !m->has_replaces;
+	o->limits.parent_seq = o->is_child ? m->chain_seq - 1 : 0;
+	o->phase = ORDER_NAMED;
+	return 0;
+}
+
 static int step_domain(struct stream_order *o, const Stream__DomainInfo *m)
 {
 	o->limits.vcpus = m->vcpus;
 	o->limits.pfn_limit = m->pfn_limit;
-	o->phase = ORDER_BETWEEN;
+	o->phase = o->is_child ? ORDER_ORPHAN : ORDER_BETWEEN;
 	return 0;
 }
 
@@ -135,7 +148,9 @@ int order_step(struct stream_order *o, const struct message_kind *kind,
 		return ret;
 	switch (kind->type) {
 	case STREAM_INFO:
-		o->phase = ORDER_NAMED;
+		return step_info(o, (const Stream__StreamInfo *)msg);
+	case STREAM_PARENT:
+		o->phase = ORDER_BETWEEN;
 		return 0;
 	case STREAM_DOMAIN:
 		return step_domain(o, (const Stream__DomainInfo *)msg);
@@ -159,11 +174,22 @@ int order_step(struct stream_order *o, const struct message_kind *kind,
 	}
 }
 
-int order_pages(struct stream_order *o, uint32_t count, struct stream_reason *why)
+int order_pages(struct stream_order *o, uint32_t count, bool delta, struct stream_reason *why)
 {
 	int ret = check_phase(o, STREAM_PAGES, why);
 
+	if (!ret && delta && o->in_chain)
+		return bad("a delta in a checkpoint of a chain");
 	if (!ret)
 		o->round_pages += count;
+	return ret;
+}
+
+int order_index(struct stream_order *o, struct stream_reason *why)
+{
+	int ret = check_phase(o, STREAM_INDEX, why);
+
+	if (!ret)
+		o->phase = ORDER_INDEXED;
 	return ret;
 }

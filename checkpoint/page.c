@@ -44,6 +44,11 @@ static bool type_has_bytes(unsigned int type)
 	return type == GODWIT_PAGE_DATA || type == GODWIT_PAGE_DELTA || is_table(type);
 }
 
+bool page_type_has_bytes(unsigned int type)
+{
+	return type_has_bytes(type);
+}
+
 static bool type_is_legal(unsigned int type)
 {
 	if (type & GODWIT_PAGE_PINNED)
@@ -241,12 +246,10 @@ static int parse_sizes(const struct page_view *v, uint64_t room, struct stream_r
 	return 0;
 }
 
-int page_parse(const uint8_t *payload, uint64_t len, uint64_t pfn_limit, struct page_view *v,
-	       struct stream_reason *why)
+static int parse_head(const uint8_t *payload, uint64_t len, struct page_view *v, size_t *offset,
+		      struct stream_reason *why)
 {
 	struct wire_pages head;
-	size_t offset;
-	int ret;
 
 	if (len < sizeof(head))
 		return bad("%llu bytes are too short for a batch", (unsigned long long)len);
@@ -260,19 +263,62 @@ int page_parse(const uint8_t *payload, uint64_t len, uint64_t pfn_limit, struct 
 			   WIRE_BLOCK_PAGES_MAX);
 	if (head.nr_blocks != blocks_of(head.nr_data, head.block_pages))
 		return bad("%u blocks for %u pages", head.nr_blocks, head.nr_data);
-	offset = blocks_offset(head.count, head.nr_blocks);
-	if (offset > len)
+	*offset = blocks_offset(head.count, head.nr_blocks);
+	if (*offset > len)
 		return bad("%llu bytes are too short for %u entries", (unsigned long long)len,
 			   head.count);
-	v->count = head.count;
-	v->nr_data = head.nr_data;
-	v->block_pages = head.block_pages;
-	v->nr_blocks = head.nr_blocks;
-	v->entries = (const uint64_t *)(payload + sizeof(head));
-	v->sizes = (const uint32_t *)(v->entries + head.count);
+	*v = (struct page_view){
+		.count = head.count,
+		.nr_data = head.nr_data,
+		.block_pages = head.block_pages,
+		.nr_blocks = head.nr_blocks,
+		.entries = (const uint64_t *)(payload + sizeof(head)),
+	};
+	return 0;
+}
+
+int page_parse(const uint8_t *payload, uint64_t len, uint64_t pfn_limit, struct page_view *v,
+	       struct stream_reason *why)
+{
+	size_t offset;
+	int ret = parse_head(payload, len, v, &offset, why);
+
+	if (ret)
+		return ret;
+	v->sizes = (const uint32_t *)(v->entries + v->count);
 	v->blocks = payload + offset;
 	ret = parse_entries(v, pfn_limit, why);
 	return ret ? ret : parse_sizes(v, len - offset, why);
+}
+
+int page_parse_front(const uint8_t *payload, uint64_t len, uint64_t pfn_limit,
+		     struct page_view *v, struct stream_reason *why)
+{
+	size_t offset;
+	int ret = parse_head(payload, len, v, &offset, why);
+
+	return ret ? ret : parse_entries(v, pfn_limit, why);
+}
+
+size_t page_front_bytes(const uint8_t *payload)
+{
+	struct wire_pages head;
+
+	memcpy(&head, payload, sizeof(head));
+	if (head.count < 1 || head.count > WIRE_BATCH_MAX)
+		return 0;
+	return sizeof(head) + 8 * (size_t)head.count;
+}
+
+bool page_has_delta(const struct page_view *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->count; i++) {
+		if (v->entries[i] >> WIRE_TYPE_SHIFT == GODWIT_PAGE_DELTA)
+			return true;
+	}
+	return false;
 }
 
 int page_note_data(const struct page_view *v, uint64_t *is_data, struct stream_reason *why)
@@ -300,7 +346,7 @@ void page_count(const struct page_view *v, struct stream_totals *t)
 
 	for (i = 0; i < v->count; i++)
 		t->by_type[v->entries[i] >> WIRE_TYPE_SHIFT & GODWIT_PAGE_TYPE_MASK]++;
-	for (i = 0; i < v->nr_blocks; i++)
+	for (i = 0; v->sizes && i < v->nr_blocks; i++)	/* not there when skimmed */
 		t->data_bytes += v->sizes[i] & ~WIRE_BLOCK_RAW;
 	t->pages += v->count;
 	t->data_pages += v->nr_data;
@@ -363,4 +409,21 @@ int page_unpack(const struct page_view *v, struct stream_batch *batch, uint8_t *
 		src += v->sizes[i] & ~WIRE_BLOCK_RAW;
 	}
 	return 0;
+}
+
+int page_unpack_one(const struct page_view *v, uint32_t entry, uint8_t *block, uint32_t *slot,
+		    struct stream_reason *why)
+{
+	const uint8_t *src = v->blocks;
+	uint32_t i, index = 0;
+
+	if (entry >= v->count || !type_has_bytes((unsigned int)(v->entries[entry] >>
+								WIRE_TYPE_SHIFT)))
+		return reason_set(why, -EINVAL, "entry %u has no bytes", entry);
+	for (i = 0; i < entry; i++)
+		index += type_has_bytes((unsigned int)(v->entries[i] >> WIRE_TYPE_SHIFT));
+	for (i = 0; i < index / v->block_pages; i++)
+		src += v->sizes[i] & ~WIRE_BLOCK_RAW;
+	*slot = index % v->block_pages;
+	return unpack_block(v, i, src, block, why);
 }

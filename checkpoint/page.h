@@ -61,6 +61,44 @@ int page_parse(const uint8_t *payload, uint64_t len, uint64_t pfn_limit, struct 
 	       struct stream_reason *why);
 
 /**
+ * page_parse_front() - check the entries alone, of a payload whose rest is not there.
+ * @payload: as page_parse(), but only the first page_front_bytes() of it
+ * @len:     bytes of the whole payload
+ * @v:       sizes and blocks stay NULL
+ *
+ * Return: 0 or -EBADMSG.
+ */
+int page_parse_front(const uint8_t *payload, uint64_t len, uint64_t pfn_limit,
+		     struct page_view *v, struct stream_reason *why);
+
+/**
+ * page_front_bytes() - bytes before the sizes of the blocks.
+ * @payload: at least 16 bytes
+ *
+ * Return: the bytes; 0 for a count that is out of bounds.
+ */
+size_t page_front_bytes(const uint8_t *payload);
+
+/**
+ * page_unpack_one() - the bytes of a single entry.
+ * @v:       from page_parse()
+ * @entry:   below v->count, of a type with bytes
+ * @block:   PAGE_SCRATCH_BYTES, gets the whole block
+ * @slot:    which of the block's pages the entry's is
+ * @why:     reason when it fails
+ *
+ * Return: 0; -EBADMSG; -EINVAL if the entry has no bytes.
+ */
+int page_unpack_one(const struct page_view *v, uint32_t entry, uint8_t *block, uint32_t *slot,
+		    struct stream_reason *why);
+
+/** page_has_delta() - is there an entry of type DELTA? */
+bool page_has_delta(const struct page_view *v);
+
+/** page_type_has_bytes() - does an entry of @type (GODWIT_PAGE_*) come with 4096 bytes? */
+bool page_type_has_bytes(unsigned int type);
+
+/**
  * page_note_data() - keep track of what a delta may stand on.
  * @v:       from page_parse()
  * @is_data: bitmap by pfn: the pfn's last entry was DATA or DELTA; updated

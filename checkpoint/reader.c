@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "checkpoint/hash.h"
+#include "checkpoint/index.h"
 #include "checkpoint/message.h"
 #include "checkpoint/order.h"
 #include "checkpoint/page.h"
@@ -42,6 +43,10 @@ struct stream_reader {
 	struct page_view pages;
 	uint64_t *is_data;		/* bitmap by pfn, from the first PAGES on: page_note_data() */
 	bool have_pages;		/* the record at hand is PAGES */
+	bool allow_parent;
+	int (*skip)(void *ctx, uint64_t len);	/* skimming: see stream.h */
+	struct index_check index_rows;
+	uint64_t index_offset;		/* of PAGE_INDEX, 0 before it */
 	uint8_t *scratch;
 	struct p2m_list p2m;		/* complete */
 	struct p2m_list p2m_incoming;
@@ -75,8 +80,30 @@ void stream_reader_free(struct stream_reader *r)
 	free(r->scratch);
 	free(r->payload);
 	free(r->is_data);
+	index_check_free(&r->index_rows);
 	hash_state_free(r->hash);
 	free(r);
+}
+
+void stream_reader_allow_parent(struct stream_reader *r)
+{
+	r->allow_parent = true;
+}
+
+void stream_reader_skim(struct stream_reader *r, int (*skip)(void *ctx, uint64_t len))
+{
+	r->skip = skip;
+}
+
+const uint64_t *stream_reader_entries(const struct stream_reader *r, uint32_t *count)
+{
+	*count = r->have_pages ? r->pages.count : 0;
+	return r->have_pages ? r->pages.entries : NULL;
+}
+
+uint64_t stream_reader_hash(const struct stream_reader *r)
+{
+	return hash_state_value(r->hash);
 }
 
 const struct stream_totals *stream_reader_totals(const struct stream_reader *r)
@@ -158,6 +185,8 @@ static uint64_t length_bound(const struct message_kind *kind)
 {
 	if (!kind)
 		return WIRE_RECORD_MAX;
+	if (kind->type == STREAM_INDEX)
+		return WIRE_INDEX_MAX;
 	return kind->desc ? WIRE_MSG_MAX : WIRE_PAGES_MAX;
 }
 
@@ -189,19 +218,51 @@ static int read_record_header(struct stream_reader *r, const struct message_kind
 	return 0;
 }
 
+static int grow_payload(struct stream_reader *r, size_t len)
+{
+	if (r->payload && len <= r->payload_cap)
+		return 0;
+	free(r->payload);
+	r->payload_cap = len + 8;		/* never a buffer of nothing */
+	r->payload = malloc(r->payload_cap);
+	return r->payload ? 0 : fail(r, -ENOMEM, "no memory for %zu bytes", len);
+}
+
+/* The front of a PAGES payload; the rest is passed over. */
+static int skim_payload(struct stream_reader *r)
+{
+	size_t len = r->head.length, front, head = sizeof(struct wire_pages);
+	int ret;
+
+	if (len < head)
+		return fail(r, -EBADMSG, "%zu bytes are too short for a batch", len);
+	ret = grow_payload(r, head + 8 * (size_t)WIRE_BATCH_MAX);
+	if (!ret)
+		ret = take(r, r->payload, head, "payload");
+	if (ret)
+		return ret;
+	front = page_front_bytes(r->payload);
+	if (!front || front > len)
+		return fail(r, -EBADMSG, "%zu bytes are too short for its entries, or there "
+			    "are none or too many", len);
+	ret = take(r, r->payload + head, front - head, "payload");
+	if (ret)
+		return ret;
+	ret = r->skip(r->io.ctx, len + wire_pad(len) - front);
+	if (ret)
+		return fail(r, ret, "passing over the payload: %s", strerror(-ret));
+	r->totals.bytes += len + wire_pad(len) - front;
+	return 0;
+}
+
 static int read_payload(struct stream_reader *r)
 {
 	size_t len = r->head.length, pad = wire_pad(len);
 	static const uint8_t zeros[8];
-	int ret;
+	int ret = grow_payload(r, len + pad);
 
-	if (!r->payload || len + pad > r->payload_cap) {
-		free(r->payload);
-		r->payload_cap = len + pad + 8;		/* never a buffer of nothing */
-		r->payload = malloc(r->payload_cap);
-		if (!r->payload)
-			return fail(r, -ENOMEM, "no memory for %zu bytes", len);
-	}
+	if (ret)
+		return ret;
 	ret = take(r, r->payload, len + pad, "payload");
 	if (ret)
 		return ret;
@@ -254,6 +315,10 @@ static int check_end(struct stream_reader *r, const Stream__End *m)
 		ret = check_total(r, "bytes", m->bytes, r->offset);
 	if (!ret && m->stream_hash != hash_state_value(r->hash))
 		ret = fail(r, -EBADMSG, "stream hash does not match");
+	if (!ret && m->has_index_offset != (r->index_offset != 0))
+		ret = fail(r, -EBADMSG, "index_offset without a PAGE_INDEX, or the other way");
+	if (!ret && m->has_index_offset)
+		ret = check_total(r, "index_offset", m->index_offset, r->index_offset);
 	return ret;
 }
 
@@ -269,6 +334,9 @@ static int decode_message(struct stream_reader *r, const struct message_kind *ki
 		ret = order_step(&r->order, kind, r->msg, &why);
 	if (ret)
 		return fail(r, ret, "%s", why.text);
+	if (kind->type == STREAM_INFO && r->order.is_child && !r->allow_parent)
+		return fail(r, -EOPNOTSUPP, "the stream depends on a parent: it is a "
+			    "checkpoint of a chain, to be read from its store");
 	if (kind->type == STREAM_P2M)
 		return add_p2m(r, (const Stream__P2mInfo *)r->msg);
 	if (kind->type == STREAM_END)
@@ -281,11 +349,14 @@ static int decode_message(struct stream_reader *r, const struct message_kind *ki
 static int decode_pages(struct stream_reader *r)
 {
 	struct stream_reason why;
-	int ret = page_parse(r->payload, r->head.length, r->order.limits.pfn_limit, &r->pages,
-			     &why);
+	struct wire_index_row row;
+	int ret;
 
+	ret = (r->skip ? page_parse_front : page_parse)(r->payload, r->head.length,
+							 r->order.limits.pfn_limit, &r->pages,
+							 &why);
 	if (!ret)
-		ret = order_pages(&r->order, r->pages.count, &why);
+		ret = order_pages(&r->order, r->pages.count, page_has_delta(&r->pages), &why);
 	if (!ret && !r->is_data) {
 		r->is_data = calloc(r->order.limits.pfn_limit / 64 + 1, sizeof(*r->is_data));
 		if (!r->is_data)
@@ -295,9 +366,40 @@ static int decode_pages(struct stream_reader *r)
 		ret = page_note_data(&r->pages, r->is_data, &why);
 	if (ret)
 		return fail(r, ret, "%s", why.text);
+	row = index_row_of(&r->head, r->offset, &r->pages);
+	if (index_check_add(&r->index_rows, &row))
+		return fail(r, -ENOMEM, "out of memory");
 	page_count(&r->pages, &r->totals);
 	r->have_pages = true;
 	return 0;
+}
+
+static int decode_index(struct stream_reader *r)
+{
+	struct stream_reason why;
+	int ret = order_index(&r->order, &why);
+
+	if (!ret)
+		ret = index_check_payload(&r->index_rows, r->payload, r->head.length, &why);
+	if (ret)
+		return fail(r, ret, "%s", why.text);
+	r->index_offset = r->offset;
+	return 0;
+}
+
+/* Return: 1 when the record is not the caller's matter. */
+static int decode(struct stream_reader *r, const struct message_kind *kind)
+{
+	int ret;
+
+	if (!kind)
+		return 1;
+	if (kind->type == STREAM_PAGES)
+		return decode_pages(r);
+	if (kind->type != STREAM_INDEX)
+		return decode_message(r, kind);
+	ret = decode_index(r);
+	return ret ? ret : 1;
 }
 
 static void fill_record(const struct stream_reader *r, struct stream_record *rec)
@@ -307,27 +409,31 @@ static void fill_record(const struct stream_reader *r, struct stream_record *rec
 		.index = r->index,
 		.offset = r->offset,
 		.length = r->head.length,
+		.check = r->head.check,
 		.payload = r->payload,
 		.msg = r->msg,
 	};
 }
 
-/* Return: 1 when it was an unknown optional record, which is done with. */
+/* Return: 1 when it was an index or unknown and optional, and is done with. */
 static int read_one(struct stream_reader *r, struct stream_record *rec)
 {
 	const struct message_kind *kind = NULL;
 	int ret = read_record_header(r, &kind);
 
 	if (!ret)
-		ret = read_payload(r);
-	if (!ret && kind)
-		ret = kind->desc ? decode_message(r, kind) : decode_pages(r);
-	if (ret)
+		ret = r->skip && kind && kind->type == STREAM_PAGES ? skim_payload(r) :
+								    read_payload(r);
+	if (!ret)
+		ret = decode(r, kind);
+	if (ret < 0)
 		return ret;
 	fill_record(r, rec);
-	hash_state_add(r->hash, &r->head, sizeof(r->head));
+	/* END's hash is the stream's: it covers the records before it. */
+	if (rec->type != STREAM_END)
+		hash_state_add(r->hash, &r->head, sizeof(r->head));
 	r->totals.records++;
-	return kind ? 0 : 1;
+	return ret;
 }
 
 int stream_read_next(struct stream_reader *r, struct stream_record *rec)
@@ -357,7 +463,7 @@ int stream_read_pages(struct stream_reader *r, struct stream_batch *batch, void 
 
 	if (r->err)
 		return r->err;
-	if (!r->have_pages)
+	if (!r->have_pages || r->skip)
 		return -EINVAL;
 	if (!r->scratch)
 		r->scratch = malloc(PAGE_SCRATCH_BYTES);

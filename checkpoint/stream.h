@@ -49,6 +49,8 @@
 #define STREAM_FINAL		0x0au		/* Stream__FinalState */
 #define STREAM_XENSTORE		0x0bu		/* Stream__Xenstore */
 #define STREAM_LEDGER		(0x0cu | STREAM_OPTIONAL) /* Stream__Ledger */
+#define STREAM_PARENT		0x0du		/* Stream__Parent */
+#define STREAM_INDEX		(0x0eu | STREAM_OPTIONAL) /* rows, no protobuf */
 
 /**
  * stream_type_name() - the name of a record type in docs/spec/stream.md.
@@ -178,6 +180,18 @@ struct stream_writer;
  */
 int stream_writer_new(const struct stream_io *io, struct stream_writer **out);
 
+/**
+ * stream_writer_keep_index() - have stream_write_end() write a PAGE_INDEX record.
+ * @w: writer, before its first PAGES record
+ *
+ * Costs 40 bytes of memory for each PAGES record, at most 16 MiB: a stream with
+ * more than 400000 of them gets no index.
+ */
+void stream_writer_keep_index(struct stream_writer *w);
+
+/** stream_writer_hash() - stream hash of what has been written; after the end, END's. */
+uint64_t stream_writer_hash(const struct stream_writer *w);
+
 /** stream_writer_free() - free it (NULL is fine); flushes nothing. */
 void stream_writer_free(struct stream_writer *w);
 
@@ -192,7 +206,7 @@ int stream_write_header(struct stream_writer *w);
 /**
  * stream_write_msg() - one metadata record.
  * @w:    writer
- * @type: STREAM_*, except PAGES and END
+ * @type: STREAM_*, except PAGES, PAGE_INDEX and END
  * @msg:  the message that belongs to the type, e.g. (ProtobufCMessage *)&info
  *
  * The message is checked as the reader will check it (required fields, bounds,
@@ -236,7 +250,8 @@ int stream_write_pages(struct stream_writer *w, const uint64_t *pfns, const uint
 		       const void *buffer, unsigned int nr);
 
 /**
- * stream_write_end() - the last record, with totals and stream hash; flushes.
+ * stream_write_end() - the index, if one is kept, and the last record, with totals
+ * and stream hash; flushes.
  * @w: writer
  *
  * A file is durable only after the caller's fsync(2).
@@ -264,7 +279,9 @@ struct stream_reader;
  * @index:   0 for the first record of the stream
  * @offset:  of the record header in the stream
  * @length:  payload bytes
- * @payload: the bytes, 8-byte aligned
+ * @check:   of the payload, as the record header has it
+ * @payload: the bytes, 8-byte aligned; only the front of a PAGES payload that
+ *           was skimmed
  * @msg and the typed names: the decoded message, NULL for PAGES
  */
 struct stream_record {
@@ -272,6 +289,7 @@ struct stream_record {
 	uint64_t index;
 	uint64_t offset;
 	uint64_t length;
+	uint64_t check;
 	const void *payload;
 	union {
 		const ProtobufCMessage *msg;
@@ -285,6 +303,7 @@ struct stream_record {
 		const Stream__FinalState *final;
 		const Stream__Xenstore *xenstore;
 		const Stream__Ledger *ledger;
+		const Stream__Parent *parent;
 		const Stream__End *end;
 	};
 };
@@ -312,6 +331,36 @@ struct stream_batch {
  * Return: 0 or -ENOMEM.
  */
 int stream_reader_new(const struct stream_io *io, struct stream_reader **out);
+
+/**
+ * stream_reader_allow_parent() - accept a child of a chain.
+ * @r: reader, before its first record
+ *
+ * Without this call a stream that depends on a parent is refused with
+ * -EOPNOTSUPP: it has only the pages that changed.
+ */
+void stream_reader_allow_parent(struct stream_reader *r);
+
+/**
+ * stream_reader_skim() - do not read the bytes of pages.
+ * @r:    reader, before its first record
+ * @skip: pass over @len bytes of the input; 0 or -errno.  Its ctx is the io's.
+ *
+ * Of a PAGES record only the entries are read and checked; its payload check, its
+ * blocks, and totals.data_bytes are left out, and stream_read_pages() returns
+ * -EINVAL.  All else holds, the stream hash too: it covers the payload checks.
+ */
+void stream_reader_skim(struct stream_reader *r, int (*skip)(void *ctx, uint64_t len));
+
+/**
+ * stream_reader_entries() - entries of the PAGES record that was read last.
+ * @r:     reader
+ * @count: how many
+ *
+ * Return: the entries as on the wire (pfn, type << 56), valid until the next
+ * stream_read_next(); NULL if the last record was another one.
+ */
+const uint64_t *stream_reader_entries(const struct stream_reader *r, uint32_t *count);
 
 /** stream_reader_free() - free it and the last record (NULL is fine). */
 void stream_reader_free(struct stream_reader *r);
@@ -358,6 +407,9 @@ int stream_read_pages(struct stream_reader *r, struct stream_batch *batch, void 
  */
 const uint64_t *stream_reader_p2m(const struct stream_reader *r, uint32_t *nr,
 				  uint64_t *max_pfn);
+
+/** stream_reader_hash() - stream hash so far; after END the stream's own. */
+uint64_t stream_reader_hash(const struct stream_reader *r);
 
 /**
  * stream_read_eof() - after END: make sure that nothing follows.

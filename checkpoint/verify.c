@@ -28,10 +28,13 @@
 #define BLOCK_BOUND	((size_t)64 * PAGE)
 #define PFN_LIMIT_BOUND	(1ull << 28)
 #define CHUNK_PFNS	65536u
+#define INDEX_ROWS	400000u
+#define INDEX_ROW	40u
+#define INDEX_BOUND	(8u + INDEX_ROWS * INDEX_ROW)
 
 enum {
 	T_END = 1, T_INFO, T_DOMAIN, T_P2M, T_ROUND_BEGIN, T_ROUND_END, T_PAGES, T_VCPU,
-	T_SHARED, T_FINAL, T_XENSTORE, T_LEDGER,
+	T_SHARED, T_FINAL, T_XENSTORE, T_LEDGER, T_PARENT, T_INDEX,
 	T_OPTIONAL_BIT = 31,
 };
 
@@ -40,6 +43,7 @@ static const char *const type_names[] = {
 	[T_P2M] = "P2M_INFO", [T_ROUND_BEGIN] = "ROUND_BEGIN", [T_ROUND_END] = "ROUND_END",
 	[T_PAGES] = "PAGES", [T_VCPU] = "VCPU_CONTEXT", [T_SHARED] = "SHARED_INFO",
 	[T_FINAL] = "FINAL_STATE", [T_XENSTORE] = "XENSTORE", [T_LEDGER] = "LEDGER",
+	[T_PARENT] = "PARENT", [T_INDEX] = "PAGE_INDEX",
 };
 
 struct ctx {
@@ -55,7 +59,10 @@ struct ctx {
 	uint8_t *map[PFN_LIMIT_BOUND / CHUNK_PFNS];	/* last type + 1 by pfn, 0 = never sent */
 
 	bool have_info, have_domain, in_round, guest_stopped, rounds_over, have_final, ended;
-	bool have_shared;
+	bool have_shared, have_parent;
+	uint8_t *row;			/* what PAGE_INDEX must hold, if there is one */
+	uint64_t nr_rows, room_rows;	/* rows that were seen, rows that fit */
+	uint64_t index_at;		/* offset of PAGE_INDEX, 0 before it */
 	bool have_vcpu[128];
 	uint64_t round_began_us;
 	uint64_t p2m_got, p2m_want, p2m_max_pfn;
@@ -143,8 +150,18 @@ static void see_info(struct ctx *c, const Stream__StreamInfo *m)
 	printable(c, m->writer_version, 256, "writer_version");
 	printable(c, m->host, 256, "host");
 	must(!m->has_chain_id || m->chain_id.len == 16, "chain_id: not 16 bytes");
-	must(!m->chain_seq && !m->has_parent_hash,
-	     "the stream needs a parent; version 1 has no chains");
+	must(!m->has_parent_hash, "parent_hash: not used in version 1");
+	must(!m->chain_seq || (m->has_chain_id && m->mode == STREAM__MODE__CHECKPOINT),
+	     "chain_seq: without chain_id, or in another mode than CHECKPOINT");
+	must(m->chain_seq <= 1000000000, "chain_seq: above 10^9");
+	must(!m->has_replaces || m->chain_seq, "replaces: in the first of a chain");
+	c->rep->in_chain = m->has_chain_id;
+	if (m->has_chain_id)
+		memcpy(c->rep->chain_id, m->chain_id.data, 16);
+	c->rep->chain_seq = m->chain_seq;
+	c->rep->replaces = m->has_replaces;
+	c->rep->replaces_hash = m->replaces;
+	c->rep->is_child = m->chain_seq && !m->has_replaces;
 	copy_text(c->rep->writer, sizeof(c->rep->writer), m->writer);
 	copy_text(c->rep->writer_version, sizeof(c->rep->writer_version), m->writer_version);
 	copy_text(c->rep->host, sizeof(c->rep->host), m->host);
@@ -196,10 +213,38 @@ static void see_domain(struct ctx *c, const Stream__DomainInfo *m)
 	c->have_domain = true;
 }
 
+static void see_parent(struct ctx *c, const Stream__Parent *m)
+{
+	size_t i;
+
+	must(c->have_domain, "before DOMAIN_INFO");
+	must(c->rep->is_child && !c->have_parent, "PARENT comes once, in a child");
+	must(m->has_stream_hash, "stream_hash: missing");
+	must(m->has_chain_seq && m->chain_seq == c->rep->chain_seq - 1,
+	     "chain_seq: missing or not one less");
+	if (m->name) {
+		must(m->name[0] && m->name[0] != '.' && strlen(m->name) <= 128,
+		     "parent's name: empty, too long or with a dot in front");
+		for (i = 0; m->name[i]; i++)
+			must(isalnum((unsigned char)m->name[i]) || strchr("._-", m->name[i]),
+			     "parent's name: a character that no store has");
+	}
+	c->rep->parent_hash = m->stream_hash;
+	c->have_parent = true;
+}
+
+/* What all that follows DOMAIN_INFO and PARENT has in common. */
+static void must_be_introduced(struct ctx *c)
+{
+	must(c->have_domain, "before DOMAIN_INFO");
+	must(!c->rep->is_child || c->have_parent, "before PARENT");
+}
+
 /* Where P2M_INFO, XENSTORE and LEDGER may come: not in a round of a running guest. */
 static void must_be_outside_live_round(struct ctx *c)
 {
-	must(c->have_domain, "before DOMAIN_INFO");
+	must_be_introduced(c);
+	must(!c->index_at, "after PAGE_INDEX");
 	must(!c->in_round || c->guest_stopped, "inside a round of a running guest");
 }
 
@@ -237,7 +282,7 @@ static void see_round_begin(struct ctx *c, const Stream__RoundBegin *m)
 {
 	struct verify_report *rep = c->rep;
 
-	must(c->have_domain, "before DOMAIN_INFO");
+	must_be_introduced(c);
 	must(!c->in_round, "inside a round");
 	must(!c->guest_stopped, "after the last round");
 	must(m->has_number && m->number == (uint32_t)rep->rounds, "number: not %llu",
@@ -359,6 +404,10 @@ static void see_end(struct ctx *c, const Stream__End *m)
 	c->rep->stream_hash = hash_state_value(c->hash);
 	must(m->has_stream_hash && m->stream_hash == rep->stream_hash,
 	     "stream_hash: not 0x%016llx", (unsigned long long)rep->stream_hash);
+	must(m->has_index_offset == (c->index_at != 0),
+	     "index_offset: there, but no PAGE_INDEX, or the other way");
+	must(!c->index_at || m->index_offset == c->index_at, "index_offset: not %llu",
+	     (unsigned long long)c->index_at);
 	c->ended = true;
 }
 
@@ -405,6 +454,8 @@ static void see_entries(struct ctx *c, uint32_t count, uint32_t nr_data)
 		must(type <= 7 || type == T_DELTA_PAGE || (type >= 0x82 && type <= 0x85),
 		     "entry[%u]: type 0x%02x", i, type);
 		must(pfn < c->rep->pfn_limit, "entry[%u]: pfn beyond pfn_limit", i);
+		must(type != T_DELTA_PAGE || !c->rep->in_chain,
+		     "entry[%u]: delta in a checkpoint of a chain", i);
 		must(type != T_DELTA_PAGE || has_base(c, pfn), "entry[%u]: delta of a page that was not data", i);
 		must(i == 0 || pfn > last, "entry[%u]: pfns do not ascend", i);
 		last = pfn;
@@ -478,6 +529,57 @@ static void see_pages(struct ctx *c)
 	round->data_pages += nr_data;
 }
 
+static void put_le(uint8_t *p, uint64_t v, unsigned int bytes)
+{
+	for (; bytes; bytes--, v >>= 8)
+		*p++ = (uint8_t)v;
+}
+
+/* Keep the row that an index must have for this record. */
+static void remember_row(struct ctx *c)
+{
+	uint32_t count = le32(c->payload);
+	uint8_t *row;
+
+	if (c->nr_rows++ >= INDEX_ROWS)		/* then there must be no index */
+		return;
+	if (c->nr_rows > c->room_rows) {
+		c->room_rows = 2 * c->nr_rows + 16;
+		row = realloc(c->row, c->room_rows * INDEX_ROW);
+		if (!row)
+			unreadable(c, "index");
+		c->row = row;
+	}
+	row = c->row + (c->nr_rows - 1) * INDEX_ROW;
+	put_le(row, c->rep->defect_offset, 8);
+	put_le(row + 8, le64(c->head + 16), 8);
+	put_le(row + 16, le64(c->payload + 16) & 0xfffffffffffffull, 8);
+	put_le(row + 24, le64(c->payload + 8 + 8 * (size_t)count) & 0xfffffffffffffull, 8);
+	put_le(row + 32, c->length, 4);
+	put_le(row + 36, count, 4);
+}
+
+static void see_index(struct ctx *c)
+{
+	uint64_t count, i;
+
+	must(c->have_final, "before FINAL_STATE");
+	must(!c->index_at, "PAGE_INDEX twice");
+	must(c->length >= 8, "too short for an index");
+	count = le32(c->payload);
+	must(!le32(c->payload + 4), "bytes 4..7 are not zero");
+	must(count <= INDEX_ROWS && c->length == 8 + count * INDEX_ROW,
+	     "count: %llu rows in %llu bytes", (unsigned long long)count,
+	     (unsigned long long)c->length);
+	must(count == c->nr_rows, "count: %llu, the stream has %llu PAGES records",
+	     (unsigned long long)count, (unsigned long long)c->nr_rows);
+	for (i = 0; i < count; i++)
+		must(!memcmp(c->payload + 8 + i * INDEX_ROW, c->row + i * INDEX_ROW, INDEX_ROW),
+		     "row[%llu]: not what the PAGES record is", (unsigned long long)i);
+	c->index_at = c->rep->defect_offset;
+	c->rep->indexed = true;
+}
+
 /* --- records ------------------------------------------------------------------------ */
 
 static const ProtobufCMessageDescriptor *descriptor_of(uint32_t t)
@@ -493,6 +595,7 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t t)
 	case T_SHARED: return &stream__shared_info__descriptor;
 	case T_FINAL: return &stream__final_state__descriptor;
 	case T_XENSTORE: return &stream__xenstore__descriptor;
+	case T_PARENT: return &stream__parent__descriptor;
 	default: return &stream__ledger__descriptor;
 	}
 }
@@ -512,6 +615,7 @@ static void see_message(struct ctx *c, uint32_t t)
 	case T_SHARED: see_shared(c, c->msg); break;
 	case T_FINAL: see_final(c, c->msg); break;
 	case T_XENSTORE: see_xenstore(c, c->msg); break;
+	case T_PARENT: see_parent(c, c->msg); break;
 	default: see_ledger(c, c->msg); break;
 	}
 	protobuf_c_message_free_unpacked(c->msg, NULL);
@@ -546,8 +650,9 @@ static void see_record(struct ctx *c)
 	     "the record header does not have its own checksum");
 	type = le32(c->head);
 	t = type & 0x7fffffff;
-	/* LEDGER is the one known type that is optional. */
-	known = t >= T_END && t <= T_LEDGER && (t == T_LEDGER) == (type >> T_OPTIONAL_BIT);
+	/* LEDGER and PAGE_INDEX are the known types that are optional. */
+	known = t >= T_END && t <= T_INDEX &&
+		(t == T_LEDGER || t == T_INDEX) == (type >> T_OPTIONAL_BIT);
 	copy_text(c->rep->defect_type, sizeof(c->rep->defect_type),
 		  known ? type_names[t] : "unknown");
 	must(le32(c->head + 24) == (uint32_t)c->rep->records, "numbered %u, not %llu",
@@ -555,15 +660,20 @@ static void see_record(struct ctx *c)
 	must(known || type >> T_OPTIONAL_BIT, "mandatory record of unknown type 0x%x", type);
 	must((le32(c->head + 4) & 0xffff) == 0, "unknown mandatory flag 0x%x", le32(c->head + 4));
 	c->length = le64(c->head + 8);
-	must(c->length <= (!known ? RECORD_BOUND : t == T_PAGES ? PAGES_BOUND : MESSAGE_BOUND),
+	must(c->length <= (!known ? RECORD_BOUND : t == T_PAGES ? PAGES_BOUND :
+			   t == T_INDEX ? INDEX_BOUND : MESSAGE_BOUND),
 	     "length %llu is above the bound of its type", (unsigned long long)c->length);
 	see_payload(c);
 	if (!known)
 		c->rep->skipped++;
 	else if (t == T_PAGES)
 		see_pages(c);
+	else if (t == T_INDEX)
+		see_index(c);
 	else
 		see_message(c, t);
+	if (known && t == T_PAGES)
+		remember_row(c);
 	hash_state_add(c->hash, c->head, HEAD_BYTES);
 	c->rep->records++;
 }
@@ -611,6 +721,11 @@ static void add_notes(struct ctx *c)
 	uint64_t present = 0;
 	unsigned int i;
 
+	if (rep->is_child) {
+		note(c, "holds only what changed since checkpoint %016llx",
+		     (unsigned long long)rep->parent_hash);
+		return;		/* the rest can only be said of a whole image */
+	}
 	for (i = 0; i < 7; i++)		/* all but ABSENT */
 		present += rep->final[i];
 	if (!chunk || chunk[c->start_info_pfn % CHUNK_PFNS] != 1)
@@ -632,6 +747,7 @@ static void release(struct ctx *c)
 		protobuf_c_message_free_unpacked(c->msg, NULL);
 	for (i = 0; i < sizeof(c->map) / sizeof(c->map[0]); i++)
 		free(c->map[i]);
+	free(c->row);
 	free(c->block);
 	free(c->payload);
 	hash_state_free(c->hash);

@@ -43,6 +43,14 @@ struct verify_report {
 	char host[256];
 	uint64_t time_ns;
 	int mode;			/* Stream__Mode, 0 before STREAM_INFO */
+	bool in_chain;
+	uint8_t chain_id[16];
+	uint64_t chain_seq;
+	bool is_child;			/* sound in itself, but not whole without: */
+	uint64_t parent_hash;
+	bool replaces;
+	uint64_t replaces_hash;
+	bool indexed;			/* has a PAGE_INDEX */
 
 	char name[132];
 	uint8_t uuid[16];
@@ -62,7 +70,8 @@ struct verify_report {
 	uint64_t packed_bytes;
 	uint64_t lz4_blocks;
 	uint64_t raw_blocks;
-	uint64_t final[8];		/* pfns by type as the guest would resume */
+	uint64_t final[8];		/* pfns by type as the guest would resume; of a child
+					 * those that it mentions */
 	uint64_t final_pinned;
 
 	unsigned int nr_notes;		/* legal, yet worth a look */

@@ -41,6 +41,20 @@ struct wire_pages {
 	uint32_t nr_blocks;
 };
 
+struct wire_index {
+	uint32_t count;
+	uint32_t zero;
+};
+
+struct wire_index_row {
+	uint64_t offset;	/* of the record header */
+	uint64_t check;		/* of the payload */
+	uint64_t first_pfn;
+	uint64_t last_pfn;
+	uint32_t length;
+	uint32_t count;
+};
+
 #define WIRE_PFN_MASK		((1ull << 52) - 1)
 #define WIRE_ENTRY_ZERO_BITS	(0xfull << 52)
 #define WIRE_TYPE_SHIFT		56
@@ -52,6 +66,10 @@ struct wire_pages {
 #define WIRE_MSG_MAX		((1u << 20) - 1)
 #define WIRE_PAGES_MAX		(16u + 8u * WIRE_BATCH_MAX + 4u * WIRE_BATCH_MAX + \
 				 4096u * WIRE_BATCH_MAX)
+#define WIRE_INDEX_ROWS_MAX	400000u
+#define WIRE_INDEX_MAX		(8u + 40u * WIRE_INDEX_ROWS_MAX)
+#define WIRE_CHAIN_SEQ_MAX	1000000000u
+#define WIRE_END_WINDOW		4096u	/* END lies in so many bytes before the end */
 
 /* The spec's drawings; checks are computed over the bytes before them. */
 _Static_assert(sizeof(struct wire_header) == 32, "stream header is 32 bytes");
@@ -59,6 +77,9 @@ _Static_assert(__builtin_offsetof(struct wire_header, check) == 24, "check cover
 _Static_assert(sizeof(struct wire_record) == 32, "record header is 32 bytes");
 _Static_assert(__builtin_offsetof(struct wire_record, head) == 28, "head covers 0..27");
 _Static_assert(sizeof(struct wire_pages) == 16, "batch header is 16 bytes");
+_Static_assert(sizeof(struct wire_index) == 8, "index header is 8 bytes");
+_Static_assert(sizeof(struct wire_index_row) == 40, "an index row is 40 bytes");
+_Static_assert(WIRE_INDEX_MAX <= WIRE_RECORD_MAX, "an old reader can skip it");
 /* Structures are written as they lie in memory. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "hosts are little-endian");
 

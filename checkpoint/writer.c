@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "checkpoint/hash.h"
+#include "checkpoint/index.h"
 #include "checkpoint/message.h"
 #include "checkpoint/order.h"
 #include "checkpoint/page.h"
@@ -31,6 +32,8 @@ struct stream_writer {
 	struct page_packer *packer;
 	uint8_t *out;
 	bool header_written;
+	bool keep_index;
+	struct index_rows rows;
 	int err;
 	char error[320];
 };
@@ -57,10 +60,21 @@ void stream_writer_free(struct stream_writer *w)
 {
 	if (!w)
 		return;
+	index_rows_free(&w->rows);
 	free(w->out);
 	page_packer_free(w->packer);
 	hash_state_free(w->hash);
 	free(w);
+}
+
+void stream_writer_keep_index(struct stream_writer *w)
+{
+	w->keep_index = true;
+}
+
+uint64_t stream_writer_hash(const struct stream_writer *w)
+{
+	return hash_state_value(w->hash);
 }
 
 const struct stream_totals *stream_writer_totals(const struct stream_writer *w)
@@ -120,10 +134,11 @@ int stream_write_header(struct stream_writer *w)
 	return put(w, &h, sizeof(h), 0);
 }
 
-/* Put header and padding around the @len payload bytes that lie in @out. */
-static int emit(struct stream_writer *w, uint32_t type, size_t len)
+/* Put header and padding around the @len payload bytes that lie in @record. */
+static int emit_from(struct stream_writer *w, uint8_t *record, uint32_t type, size_t len,
+		     struct wire_record *head)
 {
-	uint8_t *payload = w->out + sizeof(struct wire_record);
+	uint8_t *payload = record + sizeof(struct wire_record);
 	struct wire_record h = {
 		.type = type,
 		.length = len,
@@ -133,14 +148,22 @@ static int emit(struct stream_writer *w, uint32_t type, size_t len)
 	int ret;
 
 	h.head = (uint32_t)hash_bytes(&h, offsetof(struct wire_record, head));
-	memcpy(w->out, &h, sizeof(h));
+	memcpy(record, &h, sizeof(h));
 	memset(payload + len, 0, wire_pad(len));
-	ret = put(w, w->out, sizeof(h) + len + wire_pad(len), type);
+	ret = put(w, record, sizeof(h) + len + wire_pad(len), type);
 	if (ret)
 		return ret;
-	hash_state_add(w->hash, &h, sizeof(h));
+	if (type != STREAM_END)		/* the stream hash covers what is before END */
+		hash_state_add(w->hash, &h, sizeof(h));
 	w->totals.records++;
+	if (head)
+		*head = h;
 	return 0;
+}
+
+static int emit(struct stream_writer *w, uint32_t type, size_t len)
+{
+	return emit_from(w, w->out, type, len, NULL);
 }
 
 /* Things that hold for every record. */
@@ -217,7 +240,10 @@ int stream_write_pages(struct stream_writer *w, const uint64_t *pfns, const uint
 {
 	uint8_t *payload = w->out + sizeof(struct wire_record);
 	struct stream_reason why;
+	struct wire_index_row row;
+	struct wire_record head;
 	struct page_view v;
+	uint64_t offset;
 	size_t len;
 	int ret = check_ready(w, STREAM_PAGES);
 
@@ -232,19 +258,47 @@ int stream_write_pages(struct stream_writer *w, const uint64_t *pfns, const uint
 	/* Judged as the reader will: costs microseconds, and a batch that the
 	 * destination would refuse is noticed while the guest still runs here. */
 	if (page_parse(payload, len, w->order.limits.pfn_limit, &v, &why) ||
-	    order_pages(&w->order, v.count, &why))
+	    order_pages(&w->order, v.count, page_has_delta(&v), &why))
 		return fail(w, -EINVAL, STREAM_PAGES, why.text);
 	page_count(&v, &w->totals);
-	return emit(w, STREAM_PAGES, len);
+	offset = w->totals.bytes;
+	ret = emit_from(w, w->out, STREAM_PAGES, len, &head);
+	if (ret || !w->keep_index)
+		return ret;
+	row = index_row_of(&head, offset, &v);
+	if (index_rows_add(&w->rows, &row))
+		return fail(w, -ENOMEM, STREAM_INDEX, "no memory for the index");
+	return 0;
+}
+
+/* Return: 1 when an index was written. */
+static int write_index(struct stream_writer *w)
+{
+	struct wire_index head = { .count = w->rows.nr };
+	struct stream_reason why;
+	int ret;
+
+	if (!w->keep_index || !w->rows.nr || w->rows.overflow)
+		return 0;
+	if (order_index(&w->order, &why))
+		return fail(w, -EINVAL, STREAM_INDEX, why.text);
+	memcpy(w->rows.record + sizeof(struct wire_record), &head, sizeof(head));
+	ret = emit_from(w, w->rows.record, STREAM_INDEX, index_rows_bytes(&w->rows), NULL);
+	return ret ? ret : 1;
 }
 
 int stream_write_end(struct stream_writer *w)
 {
 	Stream__End m = STREAM__END__INIT;
+	uint64_t offset = w->totals.bytes;
 	int ret = check_ready(w, STREAM_END);
 
-	if (ret)
+	if (!ret)
+		ret = write_index(w);
+	if (ret < 0)
 		return ret;
+	m.has_index_offset = ret;
+	m.index_offset = offset;
 	m.has_records = m.has_pages = m.has_data_pages = m.has_bytes = m.has_stream_hash = 1;
 	m.records = w->totals.records;
 	m.pages = w->totals.pages;

@@ -543,9 +543,6 @@ static void unknown_mandatory_is_refused(void **state)
 	build_with_foreign(&m, 0x4242, 0);
 	assert_refused(m.data, m.len, -EOPNOTSUPP);
 	stream_mem_release(&m);
-	build_with_foreign(&m, 0x0d, 0);	/* reserved: PARENT */
-	assert_refused(m.data, m.len, -EOPNOTSUPP);
-	stream_mem_release(&m);
 	build_with_foreign(&m, 0x80004242, 1);	/* optional, but with a mandatory flag */
 	assert_refused(m.data, m.len, -EOPNOTSUPP);
 	stream_mem_release(&m);
@@ -944,13 +941,29 @@ static void a_parent_is_refused(void **state)
 	Stream__StreamInfo i = STREAM__STREAM_INFO__INIT;
 	struct stream_mem m;
 
-	i.has_mode = i.has_chain_seq = 1;
+	struct stream_record rec;
+	struct stream_reader *r;
+	uint8_t id[16] = { 1 };
+
+	i.has_mode = i.has_chain_seq = i.has_chain_id = 1;
 	i.mode = STREAM__MODE__CHECKPOINT;
 	i.chain_seq = 1;
+	i.chain_id = (ProtobufCBinaryData){ sizeof(id), id };
 	stream_mem_init(&m);
 	raw_header(&m, 1, 0x01020304, 0);
 	raw_msg(&m, STREAM_INFO, 0, &i.base);
-	assert_refused(m.data, m.len, -EOPNOTSUPP);
+	/* Nobody said that a parent can be had. */
+	assert_int_equal(stream_reader_new(&m.io, &r), 0);
+	assert_int_equal(stream_read_next(r, &rec), -EOPNOTSUPP);
+	assert_non_null(strstr(stream_error(r), "depends on a parent"));
+	stream_reader_free(r);
+	/* With that said, what is missing is the rest. */
+	m.pos = 0;
+	assert_int_equal(stream_reader_new(&m.io, &r), 0);
+	stream_reader_allow_parent(r);
+	assert_int_equal(stream_read_next(r, &rec), 0);
+	assert_int_equal(stream_read_next(r, &rec), -ENODATA);
+	stream_reader_free(r);
 	stream_mem_release(&m);
 }
 

@@ -57,6 +57,12 @@ struct plan {
 	bool pages_outside, begin_inside, begin_after_last, vcpu_after_final, p2m_after_final;
 	bool early_pages, early_begin, early_p2m, end_outside, garbage_message, info_twice;
 	bool domain_twice;
+	/* Chains: a parent and an index come only when a rule asks for them. */
+	Stream__Parent parent;
+	unsigned int nr_parents, nr_indices;
+	bool late_parent, early_index, ledger_after_index;
+	long index_longer;		/* bytes more than the index has */
+	void (*spoil_index)(uint8_t *rows);
 };
 
 static void put32(uint8_t *p, uint32_t v)
@@ -215,6 +221,11 @@ static struct plan *plan_new(void)
 	stream__stream_info__init(&p->info);
 	p->info.has_mode = 1;
 	p->info.mode = STREAM__MODE__LIVE;
+	stream__parent__init(&p->parent);
+	p->parent.has_stream_hash = p->parent.has_chain_seq = 1;
+	p->parent.stream_hash = 0x1234;
+	p->parent.chain_seq = 4;
+	p->parent.name = (char *)"20260101T000000.000Z-000004-01020304.ckpt";
 	stream__round_begin__init(&p->begin);
 	p->begin.has_number = 1;
 	stream__round_end__init(&p->end);
@@ -271,6 +282,8 @@ static void build_live_round(struct build *b, struct plan *p, uint32_t number)
 
 static void build_front(struct build *b, const struct plan *p)
 {
+	unsigned int i;
+
 	raw_header(&b->m, 1, 0x01020304, 0);
 	if (p->early_begin)
 		msg(b, STREAM_ROUND_BEGIN, &p->begin.base);
@@ -284,6 +297,8 @@ static void build_front(struct build *b, const struct plan *p)
 	if (p->garbage_message)
 		raw_record(&b->m, STREAM_DOMAIN, 0, b->number++, "\xff\xff\xff", 3);
 	msg(b, STREAM_DOMAIN, &p->domain.base);
+	for (i = 0; i < p->nr_parents && !p->late_parent; i++)
+		msg(b, STREAM_PARENT, &p->parent.base);
 	if (p->domain_twice)
 		msg(b, STREAM_DOMAIN, &p->domain.base);
 	if (p->pages_outside)
@@ -294,7 +309,44 @@ static void build_front(struct build *b, const struct plan *p)
 		msg(b, STREAM_VCPU, &p->vcpu[0].base);
 	if (p->early_shared)
 		msg(b, STREAM_SHARED_INFO, &p->shared.base);
+	if (p->late_parent) {
+		msg(b, STREAM_XENSTORE, &p->xenstore.base);
+		msg(b, STREAM_PARENT, &p->parent.base);
+	}
 }
+
+static void build_index(struct build *b, const struct plan *p)
+{
+	uint8_t rows[8 + 40 * 8] = { 0 };
+	size_t len = raw_index(b->m.data, b->m.len, rows, sizeof(rows) - 40);
+
+	if (p->spoil_index)
+		p->spoil_index(rows);
+	raw_record(&b->m, STREAM_INDEX, 0, b->number++, rows,
+		   (size_t)((long)len + p->index_longer));
+}
+
+/* A sound child: what the rules about chains begin with. */
+static void be_child(struct plan *p)
+{
+	static uint8_t id[16] = { 9 };
+
+	p->info.mode = STREAM__MODE__CHECKPOINT;
+	p->info.has_chain_id = p->info.has_chain_seq = 1;
+	p->info.chain_id = (ProtobufCBinaryData){ 16, id };
+	p->info.chain_seq = 5;
+	p->nr_parents = 1;
+	p->nr_indices = 1;
+}
+
+static void index_count_less(uint8_t *r) { put32(r, 1); }
+static void index_zero(uint8_t *r) { r[4] = 1; }
+static void index_offset(uint8_t *r) { r[8] ^= 8; }
+static void index_check(uint8_t *r) { r[16] ^= 1; }
+static void index_first(uint8_t *r) { r[24] ^= 1; }
+static void index_last(uint8_t *r) { r[72] ^= 1; }
+static void index_length(uint8_t *r) { r[40] ^= 1; }
+static void index_entries(uint8_t *r) { r[44] ^= 1; }
 
 static void build_tail(struct build *b, struct plan *p)
 {
@@ -329,6 +381,8 @@ static void build_all(struct stream_mem *out, struct plan *p)
 	msg(&b, STREAM_ROUND_END, &p->end.base);
 	if (p->begin_after_last)
 		msg(&b, STREAM_ROUND_BEGIN, &p->begin.base);
+	if (p->early_index)
+		build_index(&b, p);
 	msg(&b, STREAM_XENSTORE, &p->xenstore.base);
 	msg(&b, STREAM_FINAL, &p->final.base);
 	if (p->vcpu_after_final)
@@ -336,6 +390,10 @@ static void build_all(struct stream_mem *out, struct plan *p)
 	if (p->p2m_after_final)
 		msg(&b, STREAM_P2M, &p->p2m[0].base);
 	msg(&b, STREAM_LEDGER, &p->ledger.base);
+	for (i = 0; i < p->nr_indices; i++)
+		build_index(&b, p);
+	if (p->ledger_after_index)
+		msg(&b, STREAM_LEDGER, &p->ledger.base);
 	raw_set_end(&b.m);
 	*out = b.m;
 	out->io.ctx = out;
@@ -376,9 +434,65 @@ R(version_control, "writer_version has", "writer_version: con", \
   p->info.writer_version = (char *)"\033") \
 R(chain_id, "chain_id has 3", "chain_id: not 16", p->info.has_chain_id = 1; \
   p->info.chain_id = (ProtobufCBinaryData){ 3, p->batch[0] }) \
-R(chain_seq, "depends on a parent", "needs a parent", p->info.has_chain_seq = 1; \
+R(chain_seq, "chain_seq without", "chain_seq: without", p->info.has_chain_seq = 1; \
   p->info.chain_seq = 1) \
-R(parent_hash, "depends on a parent", "needs a parent", p->info.has_parent_hash = 1) \
+R(chain_mode, "not of a checkpoint", "another mode", be_child(p); \
+  p->info.mode = STREAM__MODE__LIVE) \
+R(chain_seq_high, "chain_seq is above", "chain_seq: above", be_child(p); \
+  p->info.chain_seq = 1000000001) \
+R(chain_replaces, "replaces the first", "replaces: in the first", p->info.has_replaces = 1) \
+R(parent_hash, "parent_hash is set", "parent_hash: not used", p->info.has_parent_hash = 1) \
+R(parent_left_out, "not allowed before PARENT", "before PARENT", be_child(p); \
+  p->nr_parents = 0) \
+R(parent_late, "not allowed before PARENT", "before PARENT", be_child(p); \
+  p->late_parent = true) \
+R(parent_twice, "not allowed before or between", "once, in a child", be_child(p); \
+  p->nr_parents = 2) \
+R(parent_of_root, "chain_seq is missing or not 0", "once, in a child", p->nr_parents = 1) \
+R(parent_of_root0, "not allowed before or between", "once, in a child", p->nr_parents = 1; \
+  p->parent.chain_seq = 0) \
+R(parent_of_merged, "is missing or not 0", "once, in a child", be_child(p); \
+  p->info.has_replaces = 1) \
+R(parent_no_hash, "stream hash is missing", "stream_hash: missing", be_child(p); \
+  p->parent.has_stream_hash = 0) \
+R(parent_no_seq, "is missing or not 4", "missing or not one less", be_child(p); \
+  p->parent.has_chain_seq = 0) \
+R(parent_seq, "is missing or not 4", "missing or not one less", be_child(p); \
+  p->parent.chain_seq = 5) \
+R(parent_name_path, "not one that a store", "no store has", be_child(p); \
+  p->parent.name = (char *)"a/b") \
+R(parent_name_dot, "not one that a store", "a dot in front", be_child(p); \
+  p->parent.name = (char *)"..") \
+R(parent_name_empty, "not one that a store", "name: empty", be_child(p); \
+  p->parent.name = text(0)) \
+R(parent_name_long, "not one that a store", "too long", be_child(p); \
+  p->parent.name = text(129)) \
+R(chain_delta, "a delta in a checkpoint", "delta in a checkpoint", be_child(p); \
+  put64(B0_ENTRY(0), entry(1, 10))) \
+R(index_early, "PAGE_INDEX): not allowed after", "before FINAL_STATE", p->early_index = true) \
+R(index_twice, "not allowed after PAGE_INDEX", "PAGE_INDEX twice", p->nr_indices = 2) \
+R(index_then_ledger, "not allowed after PAGE_INDEX", "after PAGE_INDEX", p->nr_indices = 1; \
+  p->ledger_after_index = true) \
+R(index_short, "too short for an index", "too short for an index", p->nr_indices = 1; \
+  p->index_longer = -81) \
+R(index_size, "2 rows in 128 bytes", "2 rows in 128 bytes", p->nr_indices = 1; \
+  p->index_longer = 40) \
+R(index_fewer, "1 rows, the stream has 2", "1, the stream has 2", p->nr_indices = 1; \
+  p->index_longer = -40; p->spoil_index = index_count_less) \
+R(index_reserved, "reserved field", "bytes 4..7", p->nr_indices = 1; \
+  p->spoil_index = index_zero) \
+R(index_offset, "a row does not agree", "row[0]", p->nr_indices = 1; \
+  p->spoil_index = index_offset) \
+R(index_check, "a row does not agree", "row[0]", p->nr_indices = 1; \
+  p->spoil_index = index_check) \
+R(index_first, "a row does not agree", "row[0]", p->nr_indices = 1; \
+  p->spoil_index = index_first) \
+R(index_last, "a row does not agree", "row[1]", p->nr_indices = 1; \
+  p->spoil_index = index_last) \
+R(index_length, "a row does not agree", "row[0]", p->nr_indices = 1; \
+  p->spoil_index = index_length) \
+R(index_entries, "a row does not agree", "row[0]", p->nr_indices = 1; \
+  p->spoil_index = index_entries) \
 R(no_name, "has no name", "name: missing", p->domain.name = NULL) \
 R(empty_name, "has no name", "name: missing", p->domain.name = text(0)) \
 R(long_name, "name is longer", "name: more than", p->domain.name = text(129)) \
@@ -579,6 +693,63 @@ static void bounds_themselves_are_legal(void **state)
 	free(p);
 }
 
+/* The same as a child with an index, and as a merged checkpoint. */
+static void chains_are_sound(void **state)
+{
+	int merged;
+
+	for (merged = 0; merged < 2; merged++) {
+		struct plan *p = plan_new();
+		char error[512], why[256];
+		struct stream_mem m;
+
+		be_child(p);
+		p->info.has_replaces = merged;
+		p->nr_parents = !merged;
+		build_all(&m, p);
+		sample_read_all(&m.io, error, NULL, NULL, 0);
+		assert_string_equal(error, "");
+		sample_verify(m.data, m.len, why);
+		assert_string_equal(why, "");
+		stream_mem_release(&m);
+		free(p);
+	}
+}
+
+/* END says that the index is elsewhere. */
+static void end_may_not_lie_about_the_index(void **state)
+{
+	struct plan *p = plan_new();
+	struct stream_mem m;
+	Stream__End end = STREAM__END__INIT, *was;
+	size_t pos = 32, at = 32;
+	uint64_t n;
+
+	p->nr_indices = 1;
+	build_all(&m, p);
+	for (; pos < m.len; pos += 32 + (n + 7) / 8 * 8) {
+		memcpy(&n, m.data + pos + 8, sizeof(n));
+		at = pos;
+	}
+	memcpy(&n, m.data + at + 8, sizeof(n));
+	was = stream__end__unpack(NULL, n, m.data + at + 32);
+	assert_non_null(was);
+	end = *was;
+	assert_int_equal(end.has_index_offset, 1);
+	end.index_offset -= 8;
+	m.len = at;
+	raw_msg(&m, STREAM_END, (uint32_t)end.records, &end.base);
+	assert_named("index_offset", m.data, m.len, "index_offset: END says", "index_offset: not");
+	end.has_index_offset = 0;
+	m.len = at;
+	raw_msg(&m, STREAM_END, (uint32_t)end.records, &end.base);
+	assert_named("no index_offset", m.data, m.len, "index_offset without",
+		     "or the other way");
+	stream__end__free_unpacked(was, NULL);
+	stream_mem_release(&m);
+	free(p);
+}
+
 static void every_rule_is_named_by_both(void **state)
 {
 	size_t i;
@@ -640,6 +811,8 @@ R(end_pages, "pages: END says", "pages: not", spoil_end(d, len, 2)) \
 R(end_data, "data_pages: END says", "data_pages: not", spoil_end(d, len, 3)) \
 R(end_bytes, "bytes: END says", "bytes: not", spoil_end(d, len, 4)) \
 R(end_hash, "stream hash does not match", "stream_hash: not", spoil_end(d, len, 5)) \
+R(end_index_missing, "index_offset without a PAGE_INDEX", "index_offset: there", \
+  spoil_end(d, len, 7)) \
 R(end_field, "a total is missing", "records: not", spoil_end(d, len, 6))
 
 /* Change one field of END, which is the last record and keeps its size. */
@@ -664,6 +837,12 @@ static void spoil_end(uint8_t *d, size_t len, int field)
 	end->bytes ^= field == 4;
 	end->stream_hash ^= field == 5;
 	end->has_records = field != 6;
+	if (field == 7) {	/* an index that is not there; END grows by key and value */
+		end->has_index_offset = 1;
+		end->index_offset = 32;
+		n += 2;
+		assert_true(pos + 32 + n <= len);	/* into the padding */
+	}
 	if (field == 6)
 		n -= 2;		/* its key and its one byte */
 	assert_int_equal(stream__end__get_packed_size(end), n);
@@ -706,6 +885,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_plan_itself_is_sound),
 		cmocka_unit_test(bounds_themselves_are_legal),
+		cmocka_unit_test(chains_are_sound),
+		cmocka_unit_test(end_may_not_lie_about_the_index),
 		cmocka_unit_test(every_rule_is_named_by_both),
 		cmocka_unit_test(every_framing_rule_is_named_by_both),
 	};

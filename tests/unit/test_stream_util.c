@@ -252,6 +252,7 @@ int sample_read_all(const struct stream_io *io, char *error, uint8_t *memory, ui
 	int ret;
 
 	need(!stream_reader_new(io, &r));
+	stream_reader_allow_parent(r);
 	do {
 		ret = stream_read_next(r, &rec);
 		if (!ret && rec.type == STREAM_PAGES)
@@ -396,6 +397,7 @@ void raw_set_end(struct stream_mem *m)
 	Stream__End end = STREAM__END__INIT;
 	uint8_t *heads = malloc(m->len + 1);
 	size_t pos = 32, n = 32;
+	uint64_t index = 0;
 
 	need(heads && m->len >= 32);
 	memcpy(heads, m->data, 32);
@@ -407,6 +409,8 @@ void raw_set_end(struct stream_mem *m)
 			break;
 		if (type == STREAM_PAGES)
 			count_batch(&end, m->data + pos + 32, len);
+		if (type == STREAM_INDEX)
+			index = pos;
 		memcpy(heads + n, m->data + pos, 32);
 		n += 32;
 		pos += 32 + padded;
@@ -414,9 +418,60 @@ void raw_set_end(struct stream_mem *m)
 	}
 	end.has_records = end.has_pages = end.has_data_pages = end.has_bytes = 1;
 	end.has_stream_hash = 1;
+	end.has_index_offset = index != 0;
+	end.index_offset = index;
 	end.bytes = pos;
 	end.stream_hash = raw_hash(heads, n);
 	free(heads);
 	m->len = pos;
 	raw_msg(m, STREAM_END, (uint32_t)end.records, &end.base);
+}
+
+size_t raw_index(const uint8_t *data, size_t len, uint8_t *out, size_t room)
+{
+	size_t pos = 32, n = 8;
+	uint32_t count = 0;
+
+	need(room >= 8);
+	while (len >= 32 && len - pos >= 32) {
+		const uint8_t *h = data + pos;
+		uint64_t size = get64(h + 8), padded = size + (8 - size % 8) % 8;
+
+		if (size > len || padded > len - pos - 32 || (uint32_t)get64(h) == STREAM_END)
+			break;
+		if ((uint32_t)get64(h) == STREAM_PAGES && size >= 24 && n + 40 <= room) {
+			uint32_t entries = (uint32_t)get64(h + 32);
+			uint64_t last = 16 + 8 * ((uint64_t)entries - 1);
+
+			put64(out + n, pos);
+			put64(out + n + 8, get64(h + 16));
+			put64(out + n + 16, get64(h + 48) & 0xfffffffffffffull);
+			put64(out + n + 24, !entries || last + 8 > size ? 0 :
+			      get64(h + 32 + last) & 0xfffffffffffffull);
+			put32(out + n + 32, (uint32_t)size);
+			put32(out + n + 36, entries);
+			n += 40;
+			count++;
+		}
+		pos += 32 + padded;
+	}
+	put32(out, count);
+	put32(out + 4, 0);
+	return n;
+}
+
+void raw_fix_index(uint8_t *data, size_t len)
+{
+	static uint8_t rows[8 + 40 * 1024];
+	size_t pos = 32, n = raw_index(data, len, rows, sizeof(rows));
+
+	while (len >= 32 && len - pos >= 32) {
+		uint64_t size = get64(data + pos + 8), padded = size + (8 - size % 8) % 8;
+
+		if (size > len || padded > len - pos - 32)
+			return;
+		if ((uint32_t)get64(data + pos) == STREAM_INDEX && size == n)
+			memcpy(data + pos + 32, rows, n);
+		pos += 32 + padded;
+	}
 }

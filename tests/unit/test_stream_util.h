@@ -75,6 +75,15 @@ void raw_msg(struct stream_mem *m, uint32_t type, uint32_t number, const Protobu
 void raw_set_end(struct stream_mem *m);
 
 /**
+ * raw_index() - the payload that a PAGE_INDEX after the records in @data must have.
+ * Return: its bytes, at most @room; rows beyond that are left out.
+ */
+size_t raw_index(const uint8_t *data, size_t len, uint8_t *out, size_t room);
+
+/** raw_fix_index() - rewrite an index of the right size in place; checks are not touched. */
+void raw_fix_index(uint8_t *data, size_t len);
+
+/**
  * raw_fix_checks() - walk the records of @data and make numbers and checks
  * right again after a change; stops where the framing makes no sense.
  */
