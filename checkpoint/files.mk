@@ -12,6 +12,16 @@ STREAM_LIBS := -llz4 -lprotobuf-c
 
 VERIFY_SRCS := checkpoint/verify.c
 
+# Stores of checkpoints (STORE_SRCS, STORE_LIBS: for whoever uses
+# checkpoint/store.h); docs/stores.md.
+STORE_SRCS := checkpoint/store.c checkpoint/store_dir.c toolstack/lib/io.c
+STORE_LIBS :=
+
+UNIT_TESTS += test_store
+test_store_SRCS := tests/unit/test_store.c $(STORE_SRCS)
+test_store_LIBS := $(STORE_LIBS)
+# end of the stores
+
 PROGS += checkpoint
 checkpoint_SRCS := checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
 	checkpoint/cmd_info.c $(VERIFY_SRCS) $(STREAM_SRCS)
