@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* See save.h for the invariant that every function here keeps. */
-#include "checkpoint/delta.h"
-#include "checkpoint/save.h"
+#include "checkpoint/save_priv.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -10,51 +9,19 @@
 #include <string.h>
 #include <time.h>
 
-#include "migrate/ratelimit.h"
 #include "toolstack/lib/io.h"
 
-#define TYPE_UNSENT	0xff		/* in save.sent[]: nothing in the stream yet */
-#define CONTEXT_MAX	(64u * 1024)	/* one vCPU: registers and XSAVE area */
-#define LEAVES_MAX	(STREAM_PFN_LIMIT_MAX / 512)
 #define P2M_TRIES	20
 #define PFN_SLACK	8192u		/* for pfns the guest adds meanwhile */
 #define SLEEP_SLICE_US	20000		/* so that a cancel is seen while throttled */
 
-struct save {
-	const struct save_params *p;
-	struct save_result *out;
-	uint64_t pfn_limit;
-	struct delta *delta;		/* NULL: everything is sent whole */
-	uint64_t start_us;
-
-	/* hypercall memory */
-	uint64_t *pfns;
-	uint8_t *types;
-	void *pages;
-	uint8_t *context;
-	uint8_t *shared_info;
-
-	uint8_t *sent;			/* per pfn: type last written */
-	uint8_t *retry;			/* per pfn: must be read again */
-	uint64_t nr_retry;
-
-	struct save_round round;
-	uint64_t round_start_us;
-	uint64_t round_start_bytes;
-	struct ratelimit limit;
-	bool logdirty;
-};
-
-static uint64_t now_us(void)
+uint64_t save_now_us(void)
 {
 	return io_now_ns() / 1000;
 }
 
-static int fail(struct save *s, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
 /* Keep the first cause: later ones are its consequences. */
-static int fail(struct save *s, int err, const char *fmt, ...)
+int save_fail(struct save *s, int err, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -66,21 +33,21 @@ static int fail(struct save *s, int err, const char *fmt, ...)
 	return err;
 }
 
-static int fail_writer(struct save *s, int err)
+int save_fail_writer(struct save *s, int err)
 {
 	const char *why = stream_writer_error(s->p->writer);
 
-	return fail(s, err, "writing the stream: %s", why[0] ? why : strerror(-err));
+	return save_fail(s, err, "writing the stream: %s", why[0] ? why : strerror(-err));
 }
 
-static void phase(struct save *s, const char *name)
+void save_phase(struct save *s, const char *name)
 {
 	if (s->p->hooks->phase)
 		s->p->hooks->phase(s->p->ctx, name);
 }
 
 /* The walk is refused while the guest's list is in motion, which is microseconds. */
-static int ask_p2m(struct hcall *h, struct godwit_p2m_frames *op)
+int save_ask_p2m(struct hcall *h, struct godwit_p2m_frames *op)
 {
 	int ret = -EAGAIN;
 
@@ -102,7 +69,7 @@ int save_get_facts(struct hcall *h, domid_t domid, struct save_facts *out)
 	*out = (struct save_facts) { .facts.domid = domid };
 	ret = hcall_godwit_domain_facts(h, &out->facts);
 	if (!ret)
-		ret = ask_p2m(h, &p2m);
+		ret = save_ask_p2m(h, &p2m);
 	if (ret)
 		return ret;
 	limit = out->facts.end_pfn;
@@ -120,8 +87,8 @@ int save_get_facts(struct hcall *h, domid_t domid, struct save_facts *out)
 
 static int throttle(struct save *s, uint64_t bytes)
 {
-	uint64_t wait = ratelimit_take(&s->limit, bytes, now_us());
-	uint64_t begin = now_us();
+	uint64_t wait = ratelimit_take(&s->limit, bytes, save_now_us());
+	uint64_t begin = save_now_us();
 	int ret = 0;
 
 	while (wait && !ret) {
@@ -131,15 +98,17 @@ static int throttle(struct save *s, uint64_t bytes)
 		nanosleep(&ts, NULL);
 		if (s->p->hooks->batch)
 			ret = s->p->hooks->batch(s->p->ctx, &s->round);
-		wait = ratelimit_wait(&s->limit, now_us());
+		wait = ratelimit_wait(&s->limit, save_now_us());
 	}
-	s->round.throttled_us += now_us() - begin;
+	s->round.throttled_us += save_now_us() - begin;
 	return ret;
 }
 
 /* What each entry of the batch in hand means for the sets of save.h. */
 static int account(struct save *s, unsigned int nr)
 {
+	bool delta = s->p->snapshot && s->p->snapshot->delta;
+
 	for (unsigned int i = 0; i < nr; i++) {
 		uint64_t pfn = s->pfns[i];
 
@@ -149,15 +118,15 @@ static int account(struct save *s, unsigned int nr)
 		}
 		if (s->types[i] == GODWIT_PAGE_RETRY) {
 			if (s->round.last)
-				return fail(s, -EIO, "page table at pfn 0x%llx names a frame that is not the guest's",
+				return save_fail(s, -EIO, "page table at pfn 0x%llx names a frame that is not the guest's",
 					    (unsigned long long)pfn);
 			s->retry[pfn] = 1;
 			s->nr_retry++;
 			s->round.retry_pages++;
 			continue;
 		}
-		/* The other side starts with nothing: "no frame" is no news. */
-		if (s->types[i] == GODWIT_PAGE_ABSENT && s->sent[pfn] == TYPE_UNSENT) {
+		/* "No frame" is no news where the other side starts with nothing. */
+		if (s->types[i] == GODWIT_PAGE_ABSENT && s->sent[pfn] == SAVE_UNSENT && !delta) {
 			s->types[i] = GODWIT_PAGE_RETRY;
 			continue;
 		}
@@ -171,7 +140,7 @@ static int account(struct save *s, unsigned int nr)
 	return 0;
 }
 
-static int send_batch(struct save *s, unsigned int nr)
+int save_send_batch(struct save *s, unsigned int nr)
 {
 	uint64_t before = stream_writer_totals(s->p->writer)->bytes;
 	uint64_t after;
@@ -180,7 +149,7 @@ static int send_batch(struct save *s, unsigned int nr)
 	ret = hcall_godwit_read_frames_all(s->p->hcall, s->p->domid, s->pfns, s->types,
 					   s->pages, nr);
 	if (ret)
-		return fail(s, ret, "reading guest frames from pfn 0x%llx: %s",
+		return save_fail(s, ret, "reading guest frames from pfn 0x%llx: %s",
 			    (unsigned long long)s->pfns[0], strerror(-ret));
 	ret = account(s, nr);
 	if (ret)
@@ -189,7 +158,7 @@ static int send_batch(struct save *s, unsigned int nr)
 	/* Entries of type RETRY are left out by the writer. */
 	ret = stream_write_pages(s->p->writer, s->pfns, s->types, s->pages, nr);
 	if (ret)
-		return fail_writer(s, ret);
+		return save_fail_writer(s, ret);
 	after = stream_writer_totals(s->p->writer)->bytes;
 	s->round.bytes = after - s->round_start_bytes;
 	if (s->p->hooks->batch) {
@@ -198,7 +167,7 @@ static int send_batch(struct save *s, unsigned int nr)
 			return ret;
 	}
 	/* A standing guest waits for nobody. */
-	return s->round.last ? 0 : throttle(s, after - before);
+	return s->round.last && !s->p->snapshot ? 0 : throttle(s, after - before);
 }
 
 /* --- the sets of a round -------------------------------------------------------- */
@@ -211,7 +180,7 @@ static int send_all(struct save *s, uint64_t end_pfn)
 
 		while (nr < STREAM_BATCH_MAX && pfn < end_pfn)
 			s->pfns[nr++] = pfn++;
-		ret = send_batch(s, nr);
+		ret = save_send_batch(s, nr);
 		if (ret)
 			return ret;
 	}
@@ -232,13 +201,13 @@ static int send_dirty(struct save *s)
 		int ret;
 
 		if (nr < 0)
-			return fail(s, nr, "fetching dirty pages: %s", strerror(-nr));
+			return save_fail(s, nr, "fetching dirty pages: %s", strerror(-nr));
 		for (int i = 0; i < nr; i++)
 			if (s->pfns[i] >= s->pfn_limit)
-				return fail(s, -ERANGE, "the guest grew beyond its memory limit while it was copied");
+				return save_fail(s, -ERANGE, "the guest grew beyond its memory limit while it was copied");
 		if (!nr)
 			continue;
-		ret = send_batch(s, nr);
+		ret = save_send_batch(s, nr);
 		if (ret)
 			return ret;
 	} while (cursor < end);
@@ -263,7 +232,7 @@ static int send_retries(struct save *s)
 		}
 		if (!nr)
 			break;
-		ret = send_batch(s, nr);
+		ret = save_send_batch(s, nr);
 		if (ret)
 			return ret;
 	}
@@ -272,7 +241,7 @@ static int send_retries(struct save *s)
 
 /* --- rounds ------------------------------------------------------------------------ */
 
-static int round_begin(struct save *s, uint64_t todo, bool last)
+int save_round_begin(struct save *s, uint64_t todo, bool last)
 {
 	Stream__RoundBegin m = STREAM__ROUND_BEGIN__INIT;
 	int ret;
@@ -280,7 +249,7 @@ static int round_begin(struct save *s, uint64_t todo, bool last)
 	s->round = (struct save_round) {
 		.number = s->out->rounds, .last = last, .todo = todo,
 	};
-	s->round_start_us = now_us();
+	s->round_start_us = save_now_us();
 	s->round_start_bytes = stream_writer_totals(s->p->writer)->bytes;
 	m.has_number = m.has_dirty = m.has_last = m.has_time_us = 1;
 	m.number = s->round.number;
@@ -288,10 +257,10 @@ static int round_begin(struct save *s, uint64_t todo, bool last)
 	m.last = last;
 	m.time_us = s->round_start_us - s->start_us;
 	ret = stream_write_msg(s->p->writer, STREAM_ROUND_BEGIN, &m.base);
-	return ret ? fail_writer(s, ret) : 0;
+	return ret ? save_fail_writer(s, ret) : 0;
 }
 
-static int round_end(struct save *s)
+int save_round_end(struct save *s)
 {
 	Stream__RoundEnd m = STREAM__ROUND_END__INIT;
 	uint64_t dirty = 0;
@@ -300,7 +269,7 @@ static int round_end(struct save *s)
 	if (!s->round.last) {
 		ret = hcall_godwit_logdirty_collect(s->p->hcall, s->p->domid, &dirty);
 		if (ret)
-			return fail(s, ret, "collecting dirty pages: %s", strerror(-ret));
+			return save_fail(s, ret, "collecting dirty pages: %s", strerror(-ret));
 		dirty += s->nr_retry;
 	}
 	s->round.dirty = dirty;
@@ -308,18 +277,18 @@ static int round_end(struct save *s)
 	m.number = s->round.number;
 	m.pages = s->round.pages;
 	m.dirty = dirty;
-	m.time_us = now_us() - s->start_us;
+	m.time_us = save_now_us() - s->start_us;
 	ret = stream_write_msg(s->p->writer, STREAM_ROUND_END, &m.base);
 	if (ret)
-		return fail_writer(s, ret);
+		return save_fail_writer(s, ret);
 	s->round.bytes = stream_writer_totals(s->p->writer)->bytes - s->round_start_bytes;
-	s->round.duration_us = now_us() - s->round_start_us;
+	s->round.duration_us = save_now_us() - s->round_start_us;
 	s->out->rounds++;
 	s->out->pages += s->round.pages;
 	return 0;
 }
 
-static int get_facts(struct save *s, struct godwit_domain_facts *facts, bool with_page)
+int save_get_domain_facts(struct save *s, struct godwit_domain_facts *facts, bool with_page)
 {
 	int ret;
 
@@ -329,9 +298,9 @@ static int get_facts(struct save *s, struct godwit_domain_facts *facts, bool wit
 	};
 	ret = hcall_godwit_domain_facts(s->p->hcall, facts);
 	if (ret)
-		return fail(s, ret, "asking for the domain's facts: %s", strerror(-ret));
+		return save_fail(s, ret, "asking for the domain's facts: %s", strerror(-ret));
 	if (facts->end_pfn > s->pfn_limit)
-		return fail(s, -ERANGE, "the guest grew beyond its memory limit while it was copied");
+		return save_fail(s, -ERANGE, "the guest grew beyond its memory limit while it was copied");
 	return 0;
 }
 
@@ -342,23 +311,29 @@ static int rounds_live(struct save *s)
 	int next = SAVE_NEXT_ROUND;
 	int ret;
 
-	phase(s, "log-dirty");
+	save_phase(s, "log-dirty");
 	s->logdirty = true;
 	ret = hcall_godwit_logdirty_enable_all(s->p->hcall, s->p->domid);
+	if (ret == -EEXIST) {
+		/* A chain of checkpoints has it on; its next one will be a full one. */
+		ret = hcall_godwit_logdirty_disable(s->p->hcall, s->p->domid);
+		if (!ret)
+			ret = hcall_godwit_logdirty_enable_all(s->p->hcall, s->p->domid);
+	}
 	if (ret)
-		return fail(s, ret, "starting log-dirty: %s", strerror(-ret));
-	ret = get_facts(s, &facts, false);
+		return save_fail(s, ret, "starting log-dirty: %s", strerror(-ret));
+	ret = save_get_domain_facts(s, &facts, false);
 	if (ret)
 		return ret;
-	phase(s, "precopy");
+	save_phase(s, "precopy");
 	for (uint64_t todo = facts.end_pfn; next == SAVE_NEXT_ROUND; todo = s->round.dirty) {
-		ret = round_begin(s, todo, false);
+		ret = save_round_begin(s, todo, false);
 		if (!ret)
 			ret = s->round.number ? send_dirty(s) : send_all(s, todo);
 		if (!ret)
 			ret = send_retries(s);
 		if (!ret)
-			ret = round_end(s);
+			ret = save_round_end(s);
 		if (ret)
 			return ret;
 		next = SAVE_STOP_GUEST;
@@ -370,14 +345,14 @@ static int rounds_live(struct save *s)
 	return next == SAVE_END_EARLY ? -ECANCELED : 0;
 }
 
-static int stop_guest(struct save *s)
+int save_stop_guest(struct save *s)
 {
 	int ret;
 
-	phase(s, "suspend");
+	save_phase(s, "suspend");
 	ret = s->p->hooks->stop_guest(s->p->ctx);
 	if (ret)
-		return fail(s, ret, "the guest did not suspend: %s", strerror(-ret));
+		return save_fail(s, ret, "the guest did not suspend: %s", strerror(-ret));
 	s->out->stopped = true;
 	return 0;
 }
@@ -387,10 +362,10 @@ static int stop_guest(struct save *s)
 static int send_one(struct save *s, uint64_t pfn)
 {
 	if (pfn >= s->pfn_limit)
-		return fail(s, -ERANGE, "start_info at pfn 0x%llx, beyond the guest's memory",
+		return save_fail(s, -ERANGE, "start_info at pfn 0x%llx, beyond the guest's memory",
 			    (unsigned long long)pfn);
 	s->pfns[0] = pfn;
-	return send_batch(s, 1);
+	return save_send_batch(s, 1);
 }
 
 static int round_last(struct save *s, const struct godwit_domain_facts *facts)
@@ -401,7 +376,7 @@ static int round_last(struct save *s, const struct godwit_domain_facts *facts)
 	if (s->logdirty) {
 		ret = hcall_godwit_logdirty_collect(s->p->hcall, s->p->domid, &todo);
 		if (ret)
-			return fail(s, ret, "collecting the last dirty pages: %s", strerror(-ret));
+			return save_fail(s, ret, "collecting the last dirty pages: %s", strerror(-ret));
 		todo += s->nr_retry;
 	}
 	if (s->p->hooks->stopped) {
@@ -409,8 +384,8 @@ static int round_last(struct save *s, const struct godwit_domain_facts *facts)
 		if (ret)
 			return ret;
 	}
-	phase(s, "last-round");
-	ret = round_begin(s, todo, true);
+	save_phase(s, "last-round");
+	ret = save_round_begin(s, todo, true);
 	if (!ret)
 		ret = s->logdirty ? send_dirty(s) : send_all(s, facts->end_pfn);
 	if (!ret)
@@ -422,118 +397,22 @@ static int round_last(struct save *s, const struct godwit_domain_facts *facts)
 	if (!ret && s->logdirty)
 		ret = send_one(s, facts->start_info_pfn);
 	if (!ret)
-		ret = round_end(s);
+		ret = save_round_end(s);
 	return ret;
-}
-
-static int send_contexts(struct save *s, unsigned int nr_vcpus)
-{
-	for (unsigned int i = 0; i < nr_vcpus; i++) {
-		struct godwit_context op = {
-			.domid = s->p->domid, .vcpu = i, .size = CONTEXT_MAX,
-			.buffer = (uintptr_t)s->context,
-		};
-		Stream__VcpuContext m = STREAM__VCPU_CONTEXT__INIT;
-		int ret = hcall_godwit_get_context(s->p->hcall, &op);
-
-		if (ret)
-			return fail(s, ret, "reading vCPU %u: %s", i, strerror(-ret));
-		m.has_index = m.has_context = 1;
-		m.index = i;
-		m.context.data = s->context;
-		m.context.len = op.size;
-		ret = stream_write_msg(s->p->writer, STREAM_VCPU, &m.base);
-		if (ret)
-			return fail_writer(s, ret);
-	}
-	return 0;
-}
-
-static int send_p2m(struct save *s)
-{
-	struct godwit_p2m_frames op = { .domid = s->p->domid };
-	uint64_t *leaves;
-	size_t bytes;
-	int ret;
-
-	ret = ask_p2m(s->p->hcall, &op);
-	if (ret)
-		return fail(s, ret, "finding the p2m list: %s", strerror(-ret));
-	if (!op.nr_leaves || op.nr_leaves > LEAVES_MAX)
-		return fail(s, -ERANGE, "p2m list of %u leaves", op.nr_leaves);
-	bytes = (size_t)op.nr_leaves * sizeof(*leaves);
-	leaves = hcall_buf_alloc(s->p->hcall, bytes);
-	if (!leaves)
-		return fail(s, -ENOMEM, "out of memory for the p2m list");
-	op.max_leaves = op.nr_leaves;
-	op.pfns = (uintptr_t)leaves;
-	ret = hcall_godwit_p2m_frames(s->p->hcall, &op);
-	if (ret)
-		ret = fail(s, ret, "reading the p2m list: %s", strerror(-ret));
-	else if (!op.nr_leaves || op.nr_leaves > bytes / sizeof(*leaves))
-		ret = fail(s, -ERANGE, "p2m list changed in a stopped guest");
-	else if ((ret = stream_write_p2m(s->p->writer, leaves, op.nr_leaves, op.max_pfn,
-					 op.generation)))
-		fail_writer(s, ret);
-	hcall_buf_free(s->p->hcall, leaves, bytes);
-	return ret;
-}
-
-static int send_shared_info(struct save *s)
-{
-	Stream__SharedInfo m = STREAM__SHARED_INFO__INIT;
-	int ret;
-
-	m.has_page = 1;
-	m.page.data = s->shared_info;
-	m.page.len = STREAM_PAGE_SIZE;
-	ret = stream_write_msg(s->p->writer, STREAM_SHARED_INFO, &m.base);
-	return ret ? fail_writer(s, ret) : 0;
-}
-
-static int send_final(struct save *s, const struct godwit_domain_facts *facts)
-{
-	Stream__FinalState m = STREAM__FINAL_STATE__INIT;
-	struct timespec wall;
-	int ret;
-
-	for (uint64_t pfn = 0; pfn < s->pfn_limit; pfn++)
-		if (s->sent[pfn] != TYPE_UNSENT && s->sent[pfn] & GODWIT_PAGE_PINNED)
-			m.nr_pinned++;
-	clock_gettime(CLOCK_REALTIME, &wall);
-	m.has_start_info_pfn = m.has_tot_pages = m.has_nr_pinned = m.has_wallclock_ns = 1;
-	m.start_info_pfn = facts->start_info_pfn;
-	m.tot_pages = facts->tot_pages;
-	m.wallclock_ns = (uint64_t)wall.tv_sec * 1000000000ull + wall.tv_nsec;
-	ret = stream_write_msg(s->p->writer, STREAM_FINAL, &m.base);
-	if (!ret)
-		ret = stream_write_end(s->p->writer);
-	return ret ? fail_writer(s, ret) : 0;
 }
 
 static int stop_and_copy(struct save *s)
 {
-	struct godwit_domain_facts facts;
 	int ret;
 
-	ret = stop_guest(s);
+	ret = save_stop_guest(s);
+	if (!ret) {
+		save_phase(s, "state");
+		ret = save_state_capture(s);
+	}
 	if (!ret)
-		ret = get_facts(s, &facts, true);
-	if (!ret && facts.start_info_pfn == UINT64_MAX)
-		ret = fail(s, -EINVAL, "the guest stands, but not at its suspend hypercall");
-	if (!ret)
-		ret = round_last(s, &facts);
-	if (ret)
-		return ret;
-	phase(s, "state");
-	ret = send_contexts(s, facts.nr_vcpus);
-	if (!ret)
-		ret = send_shared_info(s);
-	if (!ret)
-		ret = send_p2m(s);
-	if (!ret)
-		ret = send_final(s, &facts);
-	return ret;
+		ret = round_last(s, &s->state.facts);
+	return ret ? ret : save_state_write(s);
 }
 
 /* --- entry point -------------------------------------------------------------------------- */
@@ -545,16 +424,17 @@ static int save_alloc(struct save *s)
 	s->pfns = hcall_buf_alloc(h, STREAM_BATCH_MAX * sizeof(*s->pfns));
 	s->types = hcall_buf_alloc(h, STREAM_BATCH_MAX);
 	s->pages = hcall_buf_alloc(h, STREAM_BATCH_BYTES);
-	s->context = hcall_buf_alloc(h, CONTEXT_MAX);
+	s->context = hcall_buf_alloc(h, SAVE_CONTEXT_MAX);
 	s->shared_info = hcall_buf_alloc(h, STREAM_PAGE_SIZE);
+	s->leaves = hcall_buf_alloc(h, save_leaves_bytes(s));
 	s->sent = malloc(s->pfn_limit);
 	s->retry = calloc(1, s->pfn_limit);
 	if (!s->pfns || !s->types || !s->pages || !s->context || !s->shared_info ||
-	    !s->sent || !s->retry)
-		return fail(s, -ENOMEM, "out of memory");
+	    !s->leaves || !s->sent || !s->retry)
+		return save_fail(s, -ENOMEM, "out of memory");
 	if (s->p->live)			/* one round has nothing to be a delta of */
 		s->delta = delta_new(s->pfn_limit, s->p->delta_pages);
-	memset(s->sent, TYPE_UNSENT, s->pfn_limit);
+	memset(s->sent, SAVE_UNSENT, s->pfn_limit);
 	return 0;
 }
 
@@ -565,30 +445,39 @@ static void save_free(struct save *s)
 	hcall_buf_free(h, s->pfns, STREAM_BATCH_MAX * sizeof(*s->pfns));
 	hcall_buf_free(h, s->types, STREAM_BATCH_MAX);
 	hcall_buf_free(h, s->pages, STREAM_BATCH_BYTES);
-	hcall_buf_free(h, s->context, CONTEXT_MAX);
+	hcall_buf_free(h, s->context, SAVE_CONTEXT_MAX);
 	hcall_buf_free(h, s->shared_info, STREAM_PAGE_SIZE);
+	hcall_buf_free(h, s->leaves, save_leaves_bytes(s));
+	save_state_free(s);
 	free(s->sent);
 	free(s->retry);
 	delta_free(s->delta);
+}
+
+int save_write_front(struct save *s)
+{
+	const struct save_snapshot *snap = s->p->snapshot;
+	int ret = stream_write_header(s->p->writer);
+
+	if (!ret)
+		ret = stream_write_msg(s->p->writer, STREAM_INFO, &s->p->info->base);
+	if (!ret)
+		ret = stream_write_msg(s->p->writer, STREAM_DOMAIN, &s->p->domain->base);
+	if (!ret && snap && snap->delta)
+		ret = stream_write_msg(s->p->writer, STREAM_PARENT, &snap->parent->base);
+	return ret ? save_fail_writer(s, ret) : 0;
 }
 
 static int save_run(struct save *s)
 {
 	int ret;
 
-	ret = stream_write_header(s->p->writer);
-	if (!ret)
-		ret = stream_write_msg(s->p->writer, STREAM_INFO, &s->p->info->base);
-	if (!ret)
-		ret = stream_write_msg(s->p->writer, STREAM_DOMAIN, &s->p->domain->base);
-	if (ret)
-		return fail_writer(s, ret);
-	if (s->p->live) {
+	if (s->p->snapshot)
+		return save_run_snapshot(s);
+	ret = save_write_front(s);
+	if (!ret && s->p->live)
 		ret = rounds_live(s);
-		if (ret)
-			return ret;
-	}
-	return stop_and_copy(s);
+	return ret ? ret : stop_and_copy(s);
 }
 
 int save_domain(const struct save_params *p, struct save_result *out)
@@ -598,8 +487,8 @@ int save_domain(const struct save_params *p, struct save_result *out)
 
 	*out = (struct save_result) { 0 };
 	if (!s.pfn_limit || s.pfn_limit > STREAM_PFN_LIMIT_MAX)
-		return fail(&s, -EINVAL, "memory size out of range");
-	s.start_us = now_us();
+		return save_fail(&s, -EINVAL, "memory size out of range");
+	s.start_us = save_now_us();
 	ratelimit_init(&s.limit, p->bandwidth_bytes_per_s, s.start_us);
 	ret = save_alloc(&s);
 	if (!ret)

@@ -12,6 +12,7 @@
  * the stop_guest hook: whoever supplies that hook also supplies the way back.
  * Log-dirty is always switched off again before save_domain() returns, unless
  * the domain is then only waiting to be destroyed (params.leave_logdirty).
+ * A snapshot leaves log-dirty on: it is what the next one of the chain stands on.
  */
 #ifndef CHECKPOINT_SAVE_H
 #define CHECKPOINT_SAVE_H
@@ -50,6 +51,11 @@ struct save_hooks {
 	 * Required.  0, or -errno with the guest running on.
 	 */
 	int (*stop_guest)(void *ctx);
+	/**
+	 * resume_guest() - let it go on in place, its suspend cancelled.
+	 * Required with a snapshot, which calls it whenever stop_guest() gave 0.
+	 */
+	int (*resume_guest)(void *ctx);
 	/** round_end() - a live round is over: enum save_next or -errno. */
 	int (*round_end)(void *ctx, const struct save_round *r);
 	/** stopped() - the guest stands and @pages are left: 0 or -errno to give up. */
@@ -60,6 +66,13 @@ struct save_hooks {
 	void (*phase)(void *ctx, const char *name);
 };
 
+/** A live checkpoint: the guest stands for a moment only. */
+struct save_snapshot {
+	bool delta;			/* only what changed since the parent */
+	const Stream__Parent *parent;	/* with delta */
+	uint64_t reserve_pages;		/* bound of pages copied aside at once */
+};
+
 struct save_params {
 	struct hcall *hcall;
 	domid_t domid;
@@ -67,6 +80,7 @@ struct save_params {
 	const Stream__StreamInfo *info;
 	const Stream__DomainInfo *domain; /* pfn_limit from save_get_facts() */
 	bool live;			/* false: stop first, one round */
+	const struct save_snapshot *snapshot; /* NULL: stop for as long as it takes */
 	bool leave_logdirty;		/* success ends the domain: skip the way back */
 	uint64_t bandwidth_bytes_per_s;	/* of live rounds, 0 = no limit */
 	uint64_t delta_pages;		/* pages kept to send deltas against, 0 = none */
@@ -78,7 +92,9 @@ struct save_result {
 	unsigned int rounds;
 	uint64_t pages;			/* pfns, all rounds */
 	uint64_t bytes;			/* of the stream */
-	bool stopped;			/* the guest was brought to a stop */
+	bool stopped;			/* the guest was brought to a stop, and stands */
+	uint64_t pause_us;		/* snapshot: asked to suspend until resumed */
+	struct godwit_snapshot snapshot; /* its figures at the end */
 	char error[200];		/* "" or the cause, one line */
 };
 
@@ -109,6 +125,10 @@ int save_get_facts(struct hcall *h, domid_t domid, struct save_facts *out);
  * stopped; stopped (out->stopped) if it was, and then the caller resumes it.
  * Memory: 4 MiB of hypercall memory and two bytes per pfn, whatever happens; live,
  * four more bytes per pfn and up to params.delta_pages pages (checkpoint/delta.h).
+ *
+ * With params.snapshot and success the snapshot is read out but still open: the
+ * caller commits it once the stream is durable, or aborts it (GODWIT_OP_snapshot).
+ * After a failure it has been aborted.
  *
  * Return: 0; -ENOMEM; an error of a hook, of the writer or of a hypercall;
  * -ERANGE if the guest grew beyond pfn_limit; -EIO if a stopped guest's table

@@ -3,7 +3,7 @@
 include migrate/common.mk
 
 # Domain to stream and back; needs a hypercall layer beside it (toolstack/lib/hcall.c).
-MOVE_SRCS := checkpoint/save.c checkpoint/delta.c checkpoint/restore.c checkpoint/describe.c \
+MOVE_SRCS := checkpoint/save.c checkpoint/save_state.c checkpoint/save_snapshot.c checkpoint/delta.c checkpoint/restore.c checkpoint/describe.c \
 	migrate/ratelimit.c
 SESSION_SRCS := migrate/session.c migrate/journal.c migrate/wire.c migrate/cpu.c \
 	migrate/source.c migrate/target.c

@@ -573,6 +573,11 @@ int hcall_godwit_logdirty_fetch(struct hcall *h, domid_t domid, uint64_t *pfns,
 	return (int)op.nr_pfns;
 }
 
+int hcall_godwit_snapshot(struct hcall *h, struct godwit_snapshot *op)
+{
+	return call_godwit(h, GODWIT_OP_snapshot, op, sizeof(*op));
+}
+
 int hcall_godwit_read_frames(struct hcall *h, struct godwit_frames *op)
 {
 	return call_godwit(h, GODWIT_OP_read_frames, op, sizeof(*op));

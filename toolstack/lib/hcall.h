@@ -271,6 +271,9 @@ int hcall_godwit_logdirty_collect(struct hcall *h, domid_t domid, uint64_t *nr_d
 int hcall_godwit_logdirty_fetch(struct hcall *h, domid_t domid, uint64_t *pfns,
 				unsigned int max, uint64_t *cursor, uint64_t *end_pfn);
 
+/** hcall_godwit_snapshot() - any action of GODWIT_OP_snapshot.  op->pfns: hypercall memory or 0. */
+int hcall_godwit_snapshot(struct hcall *h, struct godwit_snapshot *op);
+
 /** hcall_godwit_read_frames() - one call; see nr_done.  Buffers: hypercall memory. */
 int hcall_godwit_read_frames(struct hcall *h, struct godwit_frames *op);
 
