@@ -16,6 +16,7 @@
 #include <pv/errno.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
+#include <pv/snapshot.h>
 #include <pv/track.h>
 #include <pv/x86.h>
 
@@ -242,6 +243,7 @@ int vcpu_register_info(struct vcpu *v, mfn_t mfn, uint32_t offset)
 		return -EINVAL;
 	if (!frame_get_rw(mfn_to_frame(mfn), v->domain))
 		return -EINVAL;
+	snapshot_before_write(mfn);
 	to = (struct vcpu_info *)((char *)mfn_to_virt(mfn) + offset);
 	*to = *v->info;
 	v->info_mfn = mfn;

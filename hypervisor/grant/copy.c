@@ -5,12 +5,13 @@
  * all operations in a row that name it, and given back when another is named.
  *
  * A claimed page holds a reference; as destination the writable type too, so that a
- * copy never writes to a page table.  Every write is told to log-dirty after it.
+ * copy never writes to a page table.  Every write is told to a snapshot before, to log-dirty after it.
  */
 #include <pv/domain.h>
 #include <pv/errno.h>
 #include <pv/hypercall.h>
 #include <pv/lib.h>
+#include <pv/snapshot.h>
 
 /* One end: what it names and, while @held, the page claimed for it. */
 struct copy_side {
@@ -85,6 +86,7 @@ static int16_t copy_one(struct copy_side *src, struct copy_side *dst, const stru
 		status = side_claim(dst, &op->dest, op->flags & GNTCOPY_dest_gref);
 	if (status != GNTST_okay)
 		return status;
+	snapshot_before_write(dst->mfn);
 	/* Both ends may lie in one page. */
 	memmove((char *)mfn_to_virt(dst->mfn) + op->dest.offset,
 		(const char *)mfn_to_virt(src->mfn) + op->source.offset, op->len);

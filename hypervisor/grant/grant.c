@@ -260,7 +260,7 @@ int grant_seed(struct domain *d, uint32_t ref, uint16_t domid, mfn_t mfn)
 	return err;
 }
 
-void grant_mark_rw_dirty(struct domain *d)
+void grant_for_each_rw(struct domain *d, void (*fn)(mfn_t m))
 {
 	struct grant_domain *g = &d->grant;
 	uint32_t ref;
@@ -270,7 +270,7 @@ void grant_mark_rw_dirty(struct domain *d)
 		const struct grant_active *act = active_entry(g, ref);
 
 		if (act->writers)
-			logdirty_mark_mfn(_mfn(act->mfn));
+			fn(_mfn(act->mfn));
 	}
 	spin_unlock(&g->lock);
 }

@@ -20,6 +20,7 @@
 #include <pv/errno.h>
 #include <pv/hypercall.h>
 #include <pv/lib.h>
+#include <pv/snapshot.h>
 
 enum mapping_state { MAPPING_FREE, MAPPING_BUSY, MAPPING_LIVE };
 
@@ -221,6 +222,8 @@ static int16_t map_into(struct domain *d, struct domain *granter, struct grant_m
 
 	if (status != GNTST_okay)
 		return status;
+	if (write)
+		snapshot_before_write(mfn);
 	if (mmu_install_foreign(d, op->host_addr, op->flags & GNTMAP_contains_pte, mfn,
 				pte_flags(op->flags))) {
 		grant_unpin(granter, op->ref, write, mfn);

@@ -7,6 +7,7 @@
 #include <pv/errno.h>
 #include <pv/hypercall.h>
 #include <pv/lib.h>
+#include <pv/snapshot.h>
 #include <pv/x86.h>
 
 void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *i)
@@ -132,6 +133,7 @@ static long op_hypercall_init(struct domain *d, uint64_t gmfn)
 
 	if (!mfn_valid(m) || !frame_get_rw(mfn_to_frame(m), d))
 		return -EACCES;
+	snapshot_before_write(m);
 	hypercall_page_fill(mfn_to_virt(m));
 	logdirty_mark_mfn(m);
 	frame_put_rw(mfn_to_frame(m));

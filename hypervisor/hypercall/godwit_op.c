@@ -6,12 +6,13 @@
 #include <pv/errno.h>
 #include <pv/hypercall.h>
 #include <pv/lib.h>
+#include <pv/snapshot.h>
 #include <pv/track.h>
 
 static int op_version(struct godwit_version *v)
 {
 	v->abi = GODWIT_ABI_VERSION;
-	v->features = GODWIT_FEAT_LOGDIRTY;
+	v->features = GODWIT_FEAT_LOGDIRTY | GODWIT_FEAT_SNAPSHOT;
 	strlcpy(v->build, "godwit " __DATE__, sizeof(v->build));
 	return 0;
 }
@@ -33,7 +34,7 @@ static int op_logdirty(struct domain *d, struct godwit_logdirty *op)
 	} else if (op->action == GODWIT_LOGDIRTY_COLLECT) {
 		op->nr_dirty = logdirty_collect(d);
 	} else if (op->action == GODWIT_LOGDIRTY_FETCH) {
-		ret = op->max_pfns == 0 || op->max_pfns > 65536 ? -EINVAL :
+		ret = op->max_pfns == 0 || op->max_pfns > 65536 ? -EINVAL : snapshot_is_open(d) ? -EBUSY :
 			logdirty_fetch(d, &op->cursor, op->pfns, op->max_pfns, &op->nr_pfns);
 	} else if (op->action != GODWIT_LOGDIRTY_STATS) {
 		ret = -EINVAL;
@@ -49,7 +50,7 @@ static int op_logdirty(struct domain *d, struct godwit_logdirty *op)
 	return ret;
 }
 
-/* The argument of each command; all but the first and the last begin with the domid. */
+/* The argument of each command; all but version and audit begin with the domid. */
 union godwit_arg {
 	uint16_t domid;
 	struct godwit_version version;
@@ -60,6 +61,7 @@ union godwit_arg {
 	struct godwit_finish_restore restore;
 	struct godwit_domain_facts facts;
 	struct godwit_audit audit;
+	struct godwit_snapshot snapshot;
 };
 
 static const uint8_t arg_size[] = {
@@ -73,7 +75,18 @@ static const uint8_t arg_size[] = {
 	[GODWIT_OP_finish_restore] = sizeof(struct godwit_finish_restore),
 	[GODWIT_OP_domain_facts] = sizeof(struct godwit_domain_facts),
 	[GODWIT_OP_audit] = sizeof(struct godwit_audit),
+	[GODWIT_OP_snapshot] = sizeof(struct godwit_snapshot),
 };
+
+static int op_snapshot(struct domain *d, struct godwit_snapshot *op)
+{
+	int ret;
+
+	spin_lock(&d->lock);
+	ret = snapshot_op(d, op);
+	spin_unlock(&d->lock);
+	return ret;
+}
 
 static int on_domain(struct domain *d, unsigned int cmd, union godwit_arg *u)
 {
@@ -85,6 +98,7 @@ static int on_domain(struct domain *d, unsigned int cmd, union godwit_arg *u)
 	case GODWIT_OP_get_context: return move_get_context(d, &u->context);
 	case GODWIT_OP_set_context: return move_set_context(d, &u->context);
 	case GODWIT_OP_finish_restore: return move_finish_restore(d, &u->restore);
+	case GODWIT_OP_snapshot: return op_snapshot(d, &u->snapshot);
 	default: return move_facts(d, &u->facts);
 	}
 }

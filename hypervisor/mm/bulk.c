@@ -13,6 +13,7 @@
 #include <pv/errno.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
+#include <pv/snapshot.h>
 #include <pv/track.h>
 
 #define CHUNK	64u			/* pfns fetched and types returned at a time */
@@ -20,6 +21,7 @@
 struct batch {
 	struct domain *d;
 	struct track *t;
+	bool frozen;			/* read what a snapshot holds, not what is there */
 	uint64_t *scratch;		/* one page */
 	uint64_t pfn[CHUNK];
 	uint8_t type[CHUNK];
@@ -33,6 +35,7 @@ static struct batch *batch_make(struct domain *d)
 		return NULL;
 	b->d = d;
 	b->t = track_get(d);
+	b->frozen = snapshot_is_open(d);
 	b->scratch = page_alloc();
 	if (b->t && b->scratch)
 		return b;
@@ -53,7 +56,7 @@ static bool should_stop(void)
 	return ACCESS_ONCE(this_cpu()->softirq_pending) != 0;
 }
 
-static bool page_is_zero(const uint64_t *p)
+bool page_is_zero(const uint64_t *p)
 {
 	unsigned int i;
 
@@ -70,8 +73,8 @@ static bool slot_is_hv(unsigned int level, unsigned int i)
 
 /* --- out ---------------------------------------------------------------------------- */
 
-/* False: an entry names a frame the view does not know as this domain's. */
-static bool canonicalise(struct batch *b, const uint64_t *table, unsigned int level)
+bool table_canonicalise(struct domain *d, const uint64_t *table, unsigned int level, uint64_t *out,
+			uint64_t (*pfn_of)(struct domain *d, mfn_t m))
 {
 	unsigned int i;
 
@@ -81,21 +84,29 @@ static bool canonicalise(struct batch *b, const uint64_t *table, unsigned int le
 		if (slot_is_hv(level, i)) {
 			e = 0;
 		} else if (e & PTE_P) {
-			mfn_t m = pte_mfn(e);
-			uint64_t pfn = m2p_get(m).pfn;
+			uint64_t pfn = pfn_of(d, pte_mfn(e));
 
-			if (!mfn_valid(m) || mfn_to_frame(m)->owner != b->d->id ||
-			    track_lookup(b->t, pfn).mfn != m.mfn)
+			if (pfn == ~0UL)
 				return false;
 			e = (e & ~PTE_ADDR_MASK) | pfn << PAGE_SHIFT;
 		}
-		b->scratch[i] = e;
+		out[i] = e;
 	}
 	return true;
 }
 
+/* ~0: a frame the view does not know as this domain's. */
+static uint64_t pfn_now(struct domain *d, mfn_t m)
+{
+	uint64_t pfn = m2p_get(m).pfn;
+
+	if (!mfn_valid(m) || mfn_to_frame(m)->owner != d->id || track_lookup(d->track, pfn).mfn != m.mfn)
+		return ~0UL;
+	return pfn;
+}
+
 /* The type is looked at and the table copied in one hold of the lock, so both belong together. */
-static unsigned int snapshot_table(struct batch *b, struct frame *f)
+static unsigned int read_table(struct batch *b, struct frame *f)
 {
 	unsigned int type = GODWIT_PAGE_DATA;
 
@@ -103,7 +114,8 @@ static unsigned int snapshot_table(struct batch *b, struct frame *f)
 	if (frame_type(f) >= FTYPE_L1 && frame_type(f) <= FTYPE_L4 && (f->type & FTYPE_COUNT_MASK)) {
 		unsigned int level = frame_type(f);
 
-		type = canonicalise(b, frame_to_virt(f), level) ? GODWIT_PAGE_L1 + level - 1 : GODWIT_PAGE_RETRY;
+		type = table_canonicalise(b->d, frame_to_virt(f), level, b->scratch, pfn_now) ?
+			GODWIT_PAGE_L1 + level - 1 : GODWIT_PAGE_RETRY;
 		if (type != GODWIT_PAGE_RETRY && (f->type & FTYPE_PINNED))
 			type |= GODWIT_PAGE_PINNED;
 	}
@@ -128,7 +140,7 @@ static int read_one(struct batch *b, uint64_t pfn, uint64_t to, uint8_t *type)
 	/* A look without the lock: most frames are no tables, and one that becomes a table
 	 * right after it is marked dirty by that. */
 	if (frame_type(f) >= FTYPE_L1 && frame_type(f) <= FTYPE_L4)
-		*type = (uint8_t)snapshot_table(b, f);
+		*type = (uint8_t)read_table(b, f);
 	else
 		*type = GODWIT_PAGE_DATA;
 	if (*type == GODWIT_PAGE_RETRY) {
@@ -145,6 +157,26 @@ out:
 	return ret;
 }
 
+static bool has_bytes(unsigned int type)
+{
+	type &= GODWIT_PAGE_TYPE_MASK;
+	return type == GODWIT_PAGE_DATA || (type >= GODWIT_PAGE_L1 && type <= GODWIT_PAGE_L4);
+}
+
+static int read_frozen(struct batch *b, uint64_t pfn, uint64_t to, uint8_t *type)
+{
+	struct frame *aside;
+	int ret = snapshot_take(b->d, pfn, b->scratch, type, &aside);
+
+	if (!ret && has_bytes(*type))
+		ret = copy_to_guest(to, aside ? frame_to_virt(aside) : b->scratch, PAGE_SIZE);
+	if (ret == -EFAULT)
+		snapshot_lost(b->d);
+	if (aside)
+		snapshot_release(aside);
+	return ret;
+}
+
 static int read_chunk(struct batch *b, struct godwit_frames *op, unsigned int n)
 {
 	unsigned int i;
@@ -152,7 +184,8 @@ static int read_chunk(struct batch *b, struct godwit_frames *op, unsigned int n)
 
 	ret = copy_from_guest(b->pfn, op->pfns + op->nr_done * sizeof(b->pfn[0]), n * sizeof(b->pfn[0]));
 	for (i = 0; i < n && !ret; i++)
-		ret = read_one(b, b->pfn[i], op->buffer + (uint64_t)(op->nr_done + i) * PAGE_SIZE, &b->type[i]);
+		ret = (b->frozen ? read_frozen : read_one)(b, b->pfn[i], op->buffer +
+				(uint64_t)(op->nr_done + i) * PAGE_SIZE, &b->type[i]);
 	if (!ret)
 		ret = copy_to_guest(op->types + op->nr_done, b->type, n);
 	return ret;

@@ -16,6 +16,7 @@
 #include <pv/errno.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
+#include <pv/snapshot.h>
 #include <pv/track.h>
 
 void logdirty_mark_pfn(struct domain *d, uint64_t pfn)
@@ -93,6 +94,7 @@ int logdirty_enable(struct domain *d)
 	if (!ld)
 		return -ENOMEM;
 	ld->nr_pfns = t->nr_pfns;
+	ld->gen = 1;
 	ld->bitmap = xzalloc_array(uint64_t, t->nr_pfns / 64);
 	ld->late = xzalloc_array(uint64_t, t->nr_pfns / 64);
 	ld->spare = xzalloc_array(uint64_t, t->nr_pfns / 64);
@@ -117,6 +119,7 @@ void logdirty_disable(struct domain *d)
 
 	if (!ld)
 		return;
+	snapshot_drop(d);
 	all_vcpus(d, vcpu_pause);
 	logdirty_discard(d, ld);
 	all_vcpus(d, vcpu_unpause);
@@ -126,25 +129,33 @@ uint64_t logdirty_count(const struct logdirty *ld)
 {
 	uint64_t n = 0, i;
 
-	for (i = 0; i < ld->nr_pfns / 64; i++) {
-		uint64_t w = ACCESS_ONCE(ld->bitmap[i]);
-
-		for (; w; w &= w - 1)
-			n++;
-	}
+	for (i = 0; i < ld->nr_pfns / 64; i++)
+		n += bits_count(ACCESS_ONCE(ld->bitmap[i]));
 	return n;
 }
 
-/* What is dirty without anybody telling: frames a backend writes to as it likes, and the pages
- * the hypervisor itself keeps writing. */
-static void mark_shared(struct domain *d)
+void logdirty_for_each_shared(struct domain *d, void (*fn)(mfn_t m))
 {
 	unsigned int i;
 
-	grant_mark_rw_dirty(d);
+	grant_for_each_rw(d, fn);
 	for (i = 0; i < d->max_vcpus; i++)
 		if (!mfn_eq(d->vcpu[i]->info_mfn, INVALID_MFN))
-			logdirty_mark_mfn(d->vcpu[i]->info_mfn);
+			fn(d->vcpu[i]->info_mfn);
+}
+
+uint64_t logdirty_move_all(struct logdirty *ld, uint64_t *to)
+{
+	uint64_t i, n = 0;
+
+	for (i = 0; i < ld->nr_pfns / 64; i++) {
+		to[i] = ld->late[i];
+		ld->late[i] = 0;
+		if (ACCESS_ONCE(ld->bitmap[i]))
+			to[i] |= atomic_xchg(&ld->bitmap[i], 0UL);
+		n += bits_count(to[i]);
+	}
+	return n;
 }
 
 uint64_t logdirty_collect(struct domain *d)
@@ -161,7 +172,7 @@ uint64_t logdirty_collect(struct domain *d)
 	tlb_flush_mask(d->dirty_cpus);
 	merge_and_clear(ld, late);	/* not before the flush: who fetches reads right after */
 	ld->spare = late;
-	mark_shared(d);
+	logdirty_for_each_shared(d, logdirty_mark_mfn);
 	return logdirty_count(ld);
 }
 
@@ -195,8 +206,11 @@ int logdirty_fetch(struct domain *d, uint64_t *cursor, uint64_t list, uint32_t m
 		goto fault;
 	*nr += n;
 	*cursor = pfn;
+	if (*nr)
+		ld->cookie = 0;		/* the bitmap no longer holds all since that checkpoint */
 	return 0;
 fault:
+	ld->cookie = 0;
 	while (n-- > 0)			/* not delivered: still dirty */
 		set_bit((unsigned int)out[n], ld->bitmap);
 	return -EFAULT;

@@ -10,6 +10,7 @@
 #include <pv/hypercall.h>
 #include <pv/io.h>
 #include <pv/lib.h>
+#include <pv/snapshot.h>
 #include <pv/mmu.h>
 #include <pv/x86.h>
 
@@ -60,6 +61,7 @@ int mmu_pin(struct domain *d, mfn_t mfn, int level)
 
 	if (ret)
 		return ret;
+	snapshot_before_write(mfn);
 	if (atomic_or(&f->type, FTYPE_PINNED) & FTYPE_PINNED) {
 		table_put(mfn, level);
 		return -EINVAL;
@@ -74,6 +76,7 @@ int mmu_unpin(struct domain *d, mfn_t mfn)
 
 	if (!mfn_valid(mfn) || !frame_get(f, d))
 		return -EINVAL;
+	snapshot_before_write(mfn);
 	if (!(atomic_and(&f->type, ~FTYPE_PINNED) & FTYPE_PINNED)) {
 		frame_put(f);
 		return -EINVAL;
@@ -167,6 +170,7 @@ static int plain_write(struct frame *f, uint64_t maddr, uint64_t val)
 {
 	if (frame_get_type(f, FTYPE_WRITABLE))
 		return -EINVAL;
+	snapshot_before_write(frame_to_mfn(f));
 	*(volatile uint64_t *)maddr_to_virt(maddr) = val;
 	logdirty_mark_mfn(frame_to_mfn(f));
 	frame_put_type(f);
@@ -412,6 +416,7 @@ static int ext_page(struct domain *d, uint64_t dst, const uint64_t *src)
 
 	if (!mfn_valid(_mfn(dst)) || !frame_get_rw(to, d))
 		return -EINVAL;
+	snapshot_before_write(_mfn(dst));
 	if (src) {
 		from = mfn_to_frame(_mfn(*src));
 		if (!mfn_valid(_mfn(*src)) || !frame_get(from, d)) {

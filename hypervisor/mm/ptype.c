@@ -21,6 +21,7 @@
 #include <pv/errno.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
+#include <pv/snapshot.h>
 
 static bool is_table(unsigned int type) { return type >= FTYPE_L1 && type <= FTYPE_L4; }
 
@@ -81,8 +82,12 @@ int frame_get_type(struct frame *f, unsigned int type)
 {
 	uint64_t want = (uint64_t)type << FTYPE_SHIFT, old;
 	struct domain *d;
-	int ret = type_take(f, type, &old);
+	int ret;
 
+	/* Validation writes to the frame.  Tables of the right type stay so under mm_lock. */
+	if (type != FTYPE_WRITABLE && !(frame_type(f) == type && (f->type & FTYPE_COUNT_MASK)))
+		snapshot_before_write(frame_to_mfn(f));
+	ret = type_take(f, type, &old);
 	if (ret || (old & FTYPE_COUNT_MASK))
 		return ret;
 	d = domain_get_any(f->owner);
@@ -118,6 +123,7 @@ static void type_retire(struct frame *f, unsigned int type)
 	struct domain *d = domain_get_any(f->owner);
 
 	if (is_table(type) && d) {
+		snapshot_before_write(frame_to_mfn(f));
 		table_devalidate(d, f, (int)type);
 		shadow_table_gone(d, f);
 		logdirty_mark_mfn(frame_to_mfn(f));
@@ -183,6 +189,8 @@ int l1e_get(struct domain *d, struct domain *pg_owner, uint64_t *e)
 	} else if (*e & PTE_RW) {
 		if (!frame_get_rw(mfn_to_frame(m), pg_owner))
 			return -EINVAL;
+		if (pg_owner != d)	/* its writes will not fault as the owner's do */
+			snapshot_before_write(m);
 	} else if (!frame_get(mfn_to_frame(m), pg_owner)) {
 		return -EINVAL;
 	}
@@ -327,6 +335,7 @@ int table_update_entry(struct domain *d, struct frame *f, unsigned int idx, uint
 		}
 		new |= PTE_US;
 	}
+	snapshot_before_write(frame_to_mfn(f));
 	/* Hardware may set A or D under our hands; nothing else can change the entry. */
 	do {
 		if (expect && old != *expect) {

@@ -11,6 +11,7 @@
 #include <pv/errno.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
+#include <pv/snapshot.h>
 #include <pv/x86.h>
 
 static int segdesc_get(struct domain *d, mfn_t m)
@@ -93,6 +94,7 @@ long do_update_descriptor(uint64_t maddr, uint64_t desc)
 	type = frame_type(f) == FTYPE_SEGDESC && (f->type & FTYPE_COUNT_MASK) ? FTYPE_SEGDESC : FTYPE_WRITABLE;
 	ret = frame_get_type(f, type);
 	if (!ret) {
+		snapshot_before_write(m);
 		*(volatile uint64_t *)maddr_to_virt(maddr) = desc;
 		logdirty_mark_mfn(m);
 		frame_put_type(f);

@@ -10,6 +10,7 @@
 #include <pv/errno.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
+#include <pv/snapshot.h>
 #include <pv/track.h>
 
 #define SLACK_PFNS	65536u		/* above max_pages: room for ballooned-out pfns */
@@ -81,6 +82,7 @@ void logdirty_m2p_changed(struct domain *d, mfn_t m, pfn_t p)
 
 	if (likely(!d->track))
 		return;
+	snapshot_before_rename(d, m, p);
 	spin_lock(&d->page_lock);
 	old = m2p[m.mfn];
 	if (track_lookup(d->track, old).mfn == m.mfn)
@@ -98,6 +100,7 @@ void logdirty_frame_gone(struct domain *d, mfn_t m)
 
 	if (likely(!d->track))
 		return;
+	snapshot_before_write(m);
 	spin_lock(&d->page_lock);
 	pfn = m2p[m.mfn];
 	if (track_lookup(d->track, pfn).mfn == m.mfn)

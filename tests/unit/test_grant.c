@@ -85,11 +85,12 @@ static void test_map_unmap(void **state)
 	assert_int_equal(entry(1, 3)->flags, GTF_permit_access | GTF_reading | GTF_writing);
 	assert_int_equal(frame_refs(m), 3);
 	assert_int_equal(frame_writers(m), 2);
+	assert_int_equal(nr_preserved[m.mfn], 1);
 	assert_int_equal(map(1, 3, 5, 0, &h2), GNTST_bad_virt_addr);	/* slot in use */
 	assert_int_equal(map(1, 3, 6, GNTMAP_readonly | GNTMAP_contains_pte, &h2), GNTST_okay);
 	assert_int_equal(fake_slot(0, 6) & PTE_RW, 0);
 
-	grant_mark_rw_dirty(machine_domain(1));
+	grant_for_each_rw(machine_domain(1), logdirty_mark_mfn);
 	assert_int_equal(nr_marks[m.mfn], 1);
 	assert_int_equal(unmap(h, 6), GNTST_bad_virt_addr);
 	assert_int_equal(unmap(h, 5), GNTST_okay);
@@ -309,6 +310,8 @@ static void test_copy(void **state)
 	assert_int_equal(pb[3995], 0);
 	assert_int_equal(nr_marks[b.mfn], 1);
 	assert_int_equal(nr_marks[a.mfn], 0);
+	assert_int_equal(nr_preserved[b.mfn], 1);
+	assert_int_equal(nr_preserved[a.mfn], 0);
 	assert_int_equal(entry(1, 3)->flags, GTF_permit_access | GTF_readonly);
 
 	bad = op; bad.dest.offset = 3997;

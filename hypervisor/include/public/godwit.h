@@ -30,6 +30,7 @@ struct godwit_version {
 	char build[48];			/* out: NUL-terminated text */
 };
 #define GODWIT_FEAT_LOGDIRTY		(1u << 0)
+#define GODWIT_FEAT_SNAPSHOT		(1u << 1)	/* GODWIT_OP_snapshot */
 
 /* --- 1: log-dirty --------------------------------------------------------- */
 /*
@@ -40,8 +41,10 @@ struct godwit_version {
  * collect: fold hardware D bits into the dirty bitmap, clear them, flush TLBs,
  *          then count.  fetch reads the bitmap, it does not look at D bits.
  * fetch:   copy out up to max_pfns dirty pfns from `cursor` on and clean them.
- *          cursor == end_pfn when the bitmap is exhausted.
- * disable: back to direct paging, bitmap freed.  Never fails on a live domain.
+ *          cursor == end_pfn when the bitmap is exhausted.  -EBUSY while a snapshot
+ *          is open; makes its cookie 0, since the bitmap then lacks what was taken.
+ * disable: back to direct paging, bitmap freed, an open snapshot aborted.  Never
+ *          fails on a live domain.
  */
 #define GODWIT_OP_logdirty		1
 #define GODWIT_LOGDIRTY_ENABLE		1
@@ -87,7 +90,7 @@ struct godwit_logdirty {
  * read_frames: nr pfns in, types[] and bytes out; buffer slot i (4096 bytes at
  * buffer + 4096 * i) belongs to pfns[i].  Entries of tables are canonical:
  * the frame field of a present entry holds the pfn, all other bits as the
- * guest would read them.
+ * guest would read them.  While a snapshot is open: see GODWIT_OP_snapshot.
  * write_frames: the inverse on a domain that never ran: frames are allocated
  * where absent (ABSENT gives the frame back), M2P set, table entries localised
  * (frames they name are allocated too), nothing is validated yet.
@@ -195,6 +198,77 @@ struct godwit_audit {
 	uint64_t hypervisor_frames;	/* out */
 	uint64_t domain_frames;		/* out */
 	uint64_t errors;		/* out: 0 on a healthy host */
+};
+
+/* --- 10: live checkpoint ------------------------------------------------------------- */
+/*
+ * Freeze a domain's memory at an instant, let it run on, read the frozen memory in the
+ * background.  Frames are copied aside before the domain's first write to them.
+ *
+ * PREPARE: log-dirty must be on (-EINVAL).  Allocates all that BEGIN needs (-ENOMEM); an older
+ *	snapshot is aborted first.  reserve_pages bounds the frames copied aside for the
+ *	domain's own stores.
+ * BEGIN:   the domain must stand, suspended or paused (-EBUSY), with its state taken (get_context,
+ *	domain_facts, p2m_frames) before it is let go.  FULL: the set is every pfn; DELTA: the
+ *	pfns dirty now, a collect included.  The dirty bitmap is emptied into the set, whose
+ *	pfns are frozen from then on.  Costs a bitmap copy and the top level of tables, with DELTA
+ *	the collect too; frames that others have mapped writable are copied aside at once.
+ * FETCH:   up to max_pfns pfns of the set not read yet, from `cursor` on; cursor == end_pfn
+ *	at the end.  Nothing is consumed.
+ * COMMIT:  the snapshot ends; the cookie becomes `cookie`.  -EBUSY while pfns are left to read,
+ *	-ESTALE if it failed: nothing changes then.
+ * ABORT:   the snapshot ends; the whole set is dirty again, the cookie stays.
+ * STATUS:  the outputs only.
+ *
+ * While a snapshot is open, read_frames gives the frozen contents and type of pfns of the set, each
+ * once; any other pfn is -EINVAL.  A pfn that had no frame at the instant is ABSENT.  A table that
+ * did not translate then is RETRY, and never will.  p2m_frames must not be called
+ * between the domain's going on and the snapshot's end.
+ *
+ * A vCPU whose store finds the reserve used up waits until frames are read.  Hypercalls and
+ * backends do not wait: they may exceed the reserve.  When there is no memory at all, or a vCPU
+ * waited while nothing was read for 2 s, the snapshot fails: the domain goes on unhindered,
+ * reads are -ESTALE, ABORT cleans up.
+ *
+ * The cookie names the checkpoint since which the dirty bitmap holds every change: 0 from the
+ * enabling of log-dirty on, and after a fetch of the dirty bitmap.
+ */
+#define GODWIT_OP_snapshot		10
+#define GODWIT_SNAPSHOT_PREPARE		1
+#define GODWIT_SNAPSHOT_BEGIN		2
+#define GODWIT_SNAPSHOT_FETCH		3
+#define GODWIT_SNAPSHOT_COMMIT		4
+#define GODWIT_SNAPSHOT_ABORT		5
+#define GODWIT_SNAPSHOT_STATUS		6
+
+#define GODWIT_SNAPSHOT_FULL		1u	/* flags of BEGIN: exactly one */
+#define GODWIT_SNAPSHOT_DELTA		2u
+
+#define GODWIT_SNAPSHOT_IS_NONE		0u	/* states */
+#define GODWIT_SNAPSHOT_IS_PREPARED	1u
+#define GODWIT_SNAPSHOT_IS_OPEN		2u
+#define GODWIT_SNAPSHOT_IS_FAILED	3u
+struct godwit_snapshot {
+	uint16_t domid;			/* in */
+	uint16_t action;		/* in: GODWIT_SNAPSHOT_* */
+	uint32_t flags;			/* in: BEGIN: FULL or DELTA; else 0 */
+	uint64_t reserve_pages;		/* in PREPARE: bound of frames copied aside */
+	uint64_t cookie;		/* in COMMIT; out always: the present one */
+	uint64_t nr_pfns;		/* out: pfns in the set */
+	uint64_t nr_left;		/* out: of these, not read yet */
+	uint64_t cursor;		/* in/out FETCH: first pfn to look at */
+	uint64_t end_pfn;		/* out: one past the highest pfn of any set */
+	uint32_t max_pfns;		/* in FETCH: capacity of pfns, 1..65536 */
+	uint32_t nr_out;		/* out FETCH: how many were written */
+	uint64_t pfns;			/* in FETCH: uint64_t[max_pfns] */
+	uint64_t copied;		/* out: frames copied aside so far */
+	uint64_t copies_now;		/* out: of these, still held */
+	uint64_t copies_max;		/* out: most held at once */
+	uint64_t waits;			/* out: times a vCPU had to wait */
+	uint64_t wait_us;		/* out: how long, all together */
+	uint64_t begin_us;		/* out: time BEGIN took, vCPUs standing */
+	uint32_t state;			/* out: GODWIT_SNAPSHOT_IS_* */
+	uint32_t pad;
 };
 
 #endif

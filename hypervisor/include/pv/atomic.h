@@ -29,5 +29,13 @@ static inline bool test_and_clear_bit(unsigned int nr, uint64_t *w)
 {
 	return (atomic_and(&w[nr / 64], ~BIT(nr % 64)) >> (nr % 64)) & 1;
 }
+/** bits_count() - how many bits of @w are set; in parallel, in ever wider fields. */
+static inline unsigned int bits_count(uint64_t w)
+{
+	w -= w >> 1 & 0x5555555555555555UL;
+	w = (w & 0x3333333333333333UL) + (w >> 2 & 0x3333333333333333UL);
+	w = (w + (w >> 4)) & 0x0f0f0f0f0f0f0f0fUL;
+	return (unsigned int)(w * 0x0101010101010101UL >> 56);
+}
 static inline void set_bit(unsigned int nr, uint64_t *w) { test_and_set_bit(nr, w); }
 static inline void clear_bit(unsigned int nr, uint64_t *w) { test_and_clear_bit(nr, w); }

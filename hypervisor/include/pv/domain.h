@@ -88,6 +88,8 @@ struct domain {
 	unsigned int nr_e820_map;
 	struct logdirty *logdirty;	/* NULL = direct paging */
 	struct track *track;		/* p2m view, NULL until somebody wants to move the domain */
+	struct snapshot *snapshot;	/* NULL: none; changes under mm_lock and snap_lock */
+	struct spinlock snap_lock;	/* what is frozen, and the copies aside (mm/snapshot.c) */
 
 	struct shared_info *shared_info;
 	struct evtchn_domain evtchn;

@@ -43,8 +43,9 @@ mfn_t grant_frame_mfn(struct domain *d, uint32_t idx);
  *  Return: 0, -EINVAL (beyond the table), -EBUSY (somebody uses the entry). */
 int grant_seed(struct domain *d, uint32_t ref, uint16_t domid, mfn_t mfn);
 
-/** grant_mark_rw_dirty() - log-dirty: mark every frame of @d now mapped writable by another. */
-void grant_mark_rw_dirty(struct domain *d);
+/** grant_for_each_rw() - call @fn for every frame of @d now used by another for writing; under
+ *  grant.lock of @d. */
+void grant_for_each_rw(struct domain *d, void (*fn)(mfn_t m));
 
 /** do_grant_table_op() - HYPERVISOR_grant_table_op: @count operations @cmd at guest address @uop.
  *  Return: 0, each operation has its own status; -EFAULT, -EINVAL, -E2BIG (@count), -ENOSYS. */

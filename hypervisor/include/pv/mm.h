@@ -11,10 +11,16 @@ struct domain;
 
 struct frame {
 	uint64_t count;		/* FRAME_* flags | number of references */
-	uint64_t type;		/* FTYPE_* | flags | number of type references */
+	union {
+		uint64_t type;		/* FTYPE_* | flags | number of type references */
+		struct {
+			uint32_t no_type;
+			uint32_t twin_gen;	/* a twin: see mm/shadow.c, "Write protection" */
+		};
+	};
 	uint16_t owner;		/* domid; DOMID_XEN: hypervisor, DOMID_INVALID: free */
 	uint8_t order;		/* free: buddy order of the block this frame heads */
-	uint8_t pad;
+	uint8_t aside;		/* a copy for a snapshot: what of, see mm/snapshot.c; else 0 */
 	uint32_t next, prev;	/* mfn links: owner's list, or free list; 0 ends */
 	union {
 		uint32_t twin;		/* validated table: mfn of its shadow twin, 0 = none (mm/shadow.c) */

@@ -48,7 +48,8 @@ struct sched_vcpu {
 	struct timer singleshot, periodic, poll;
 	s_time_t period_ns;
 };
-enum { PAUSE_DOWN, PAUSE_BLOCKED, PAUSE_SHUTDOWN };	/* bit numbers in pause_flags */
+/* Bit numbers in pause_flags.  PAUSE_MEMORY: it waits for a frame, see mm/snapshot.c. */
+enum { PAUSE_DOWN, PAUSE_BLOCKED, PAUSE_SHUTDOWN, PAUSE_MEMORY };
 
 #define SCHED_WEIGHT_DEFAULT	256u
 #define SCHED_WEIGHT_MAX	65535u

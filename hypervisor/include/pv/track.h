@@ -33,6 +33,8 @@ struct logdirty {
 					 * flush, and spare, all clear, takes its place; mm_lock */
 	uint32_t twins[5];		/* twin frames by level 1..4: heads of lists through frame.next */
 	uint64_t nr_twins;
+	uint32_t gen;			/* write protections so far, see mm/shadow.c */
+	uint64_t cookie;		/* of the checkpoint since which bitmap holds every change; 0 none */
 	uint64_t stat_faults, stat_collects;
 };
 int logdirty_enable(struct domain *d);
@@ -50,8 +52,23 @@ void logdirty_mark_late(struct domain *d, uint64_t pfn);
 int shadow_make_roots(struct domain *d);
 void shadow_free_all(struct domain *d);
 void shadow_harvest(struct domain *d);
+/** shadow_protect() - no twin gives the right to write from here on, until a fault gives it back
+ *  entry by entry.  The domain stands; the caller flushes TLBs afterwards.  Constant in its memory. */
+void shadow_protect(struct domain *d);
+
+/** logdirty_move_all() - the dirty bitmap, what is late included, goes to @to, whose bits all are
+ *  overwritten; mm_lock held, the domain stands.  Return: how many. */
+uint64_t logdirty_move_all(struct logdirty *ld, uint64_t *to);
+/** logdirty_for_each_shared() - call @fn for frames written without anybody telling before or after:
+ *  those a backend has mapped, and pages the hypervisor keeps writing. */
+void logdirty_for_each_shared(struct domain *d, void (*fn)(mfn_t m));
 
 /* bulk.c */
+/** table_canonicalise() - @out gets @table, a page table of @level, with @pfn_of() of the frame in each
+ *  present entry.  False: @pfn_of gave ~0 for one. */
+bool table_canonicalise(struct domain *d, const uint64_t *table, unsigned int level, uint64_t *out,
+			uint64_t (*pfn_of)(struct domain *d, mfn_t m));
+bool page_is_zero(const uint64_t *p);
 struct godwit_frames;
 int bulk_read_frames(struct domain *d, struct godwit_frames *op);
 int bulk_write_frames(struct domain *d, struct godwit_frames *op);

@@ -5,6 +5,7 @@
  */
 #include "tests/unit/fake/fake_machine.h"
 #include <pv/hypercall.h>
+#include <pv/snapshot.h>
 
 #include <stdio.h>
 
@@ -25,6 +26,7 @@ struct vcpu *fake_current;
 struct cpu_features cpu_features = { .nx = true };
 enum log_level log_level = LOG_INFO;
 unsigned int nr_flushes, nr_unblocks[FAKE_DOMAINS][FAKE_VCPUS], nr_marks[FAKE_FRAMES];
+unsigned int nr_preserved[FAKE_FRAMES];
 unsigned int nr_info_marks, fail_copy_after, fail_alloc_after;
 void (*after_claim_hook)(void);
 
@@ -264,6 +266,12 @@ void logdirty_mark_mfn(mfn_t m)
 		nr_marks[m.mfn]++;
 }
 
+void snapshot_before_write(mfn_t m)
+{
+	if (m.mfn < FAKE_FRAMES)
+		nr_preserved[m.mfn]++;
+}
+
 /* --- guest memory: every address is one of ours --- */
 
 int copy_from_guest(void *dst, uint64_t gva, size_t n)
@@ -340,6 +348,7 @@ void machine_start(uint32_t max_port, uint32_t grant_frames)
 	nr_flushes = nr_info_marks = 0;
 	memset(nr_unblocks, 0, sizeof(nr_unblocks));
 	memset(nr_marks, 0, sizeof(nr_marks));
+	memset(nr_preserved, 0, sizeof(nr_preserved));
 	for (i = 0; i < FAKE_FRAMES; i++) {
 		ff[i] = (struct fake_frame){ .used = false };
 		frames[i] = (struct frame){ .owner = DOMID_INVALID };
