@@ -16,6 +16,13 @@
 #include "toolstack/cmd.h"
 #include "toolstack/lib/log.h"
 
+/* What cmd_options() prints usage from. */
+const struct command commands[] = {
+	{ "take", "[--full] [--stop | --local-only] [--reserve MB] [-t SECONDS] DOM STORE",
+	  "take a checkpoint of a running domain", cmd_take },
+	{ 0 },
+};
+
 static volatile sig_atomic_t cancel;
 
 static void on_signal(int sig)

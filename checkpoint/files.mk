@@ -23,9 +23,16 @@ test_store_LIBS := $(STORE_LIBS)
 # end of the stores
 
 PROGS += checkpoint
-checkpoint_SRCS := checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
-	checkpoint/cmd_info.c $(VERIFY_SRCS) $(STREAM_SRCS)
-checkpoint_LIBS := $(STREAM_LIBS)
+# Recursive: the lists of migrate/ and toolstack/ come later.
+checkpoint_SRCS = checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
+	checkpoint/cmd_info.c $(VERIFY_SRCS) $(CHAIN_SRCS) $(STORE_SRCS) $(TAKE_SRCS)
+checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(TOOLSTACK_DOMAIN_LIBS)
+
+# Live checkpoints: what needs a hypervisor.
+TAKE_SRCS = checkpoint/cmd_take.c checkpoint/take.c checkpoint/suspend.c \
+	toolstack/options.c $(filter-out $(TOOLSTACK_DOMAIN_SRCS),$(MOVE_SRCS)) \
+	$(STREAM_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
+CHAIN_SRCS := checkpoint/catalog.c checkpoint/object.c checkpoint/probe.c
 
 UNIT_TESTS += test_stream
 test_stream_SRCS := tests/unit/test_stream.c tests/unit/test_stream_util.c \

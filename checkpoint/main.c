@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "checkpoint/cmd.h"
+#include "checkpoint/cmd_take.h"
 
 static const struct {
 	const char *name;
@@ -16,6 +17,8 @@ static const struct {
 	const char *usage;
 	const char *help;
 } commands[] = {
+	{ "take", cmd_take, "[take] [--full] DOM STORE",
+	  "take a checkpoint of a running domain" },
 	{ "verify", cmd_verify, "verify [--json] FILE",
 	  "read all of a stream, accept it or name the defect and its place" },
 	{ "info", cmd_info, "info [--json] FILE",
@@ -45,6 +48,10 @@ int main(int argc, char **argv)
 	for (i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
+	}
+	if (argc >= 3) {
+		argv[0] = (char *)"take";	/* checkpoint DOM STORE */
+		return cmd_take(argc, argv);
 	}
 	if (argc >= 2)
 		fprintf(stderr, "checkpoint: unknown command '%s'\n", argv[1]);

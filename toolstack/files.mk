@@ -28,7 +28,7 @@ TOOLSTACK_DOMAIN_LIBS := $(TOOLSTACK_LIB_LIBS) -lxenstore -ljansson \
 HOST_CFLAGS += -D__XEN_TOOLS__
 
 PROGS += godwit
-godwit_SRCS := toolstack/main.c toolstack/commands.c toolstack/cmd_create.c \
+godwit_SRCS := toolstack/main.c toolstack/commands.c toolstack/options.c toolstack/cmd_create.c \
 	toolstack/cmd_list.c toolstack/cmd_info.c toolstack/cmd_console.c \
 	toolstack/cmd_domain.c toolstack/cmd_program.c $(SAVE_CMD_SRCS) \
 	$(TOOLSTACK_DOMAIN_SRCS)
