@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -252,8 +252,13 @@ int catalog_parent(struct catalog *cat, size_t i, size_t *p, char why[CATALOG_WH
 	if (!parent->in_chain || memcmp(parent->chain_id, c->chain_id, sizeof(c->chain_id)))
 		return say(why, -EBADMSG, "%s: its parent %s is of another chain", c->obj.name,
 			   ckpt_object(parent));
+	/* With this a walk goes down one by one, so that it cannot come back. */
+	if (parent->seq >= c->seq)
+		return say(why, -ELOOP, "%s: the chain loops: its parent %s (chain_seq %" PRIu64
+			   ") does not come before it", c->obj.name, ckpt_object(parent),
+			   parent->seq);
 	if (parent->seq != c->seq - 1)
-		return say(why, *p == i ? -ELOOP : -EBADMSG, "%s: its parent %s has chain_seq %"
+		return say(why, -EBADMSG, "%s: its parent %s has chain_seq %"
 			   PRIu64 ", not %" PRIu64, c->obj.name, ckpt_object(parent),
 			   parent->seq, c->seq - 1);
 	if (parent->pfn_limit > c->pfn_limit || memcmp(parent->uuid, c->uuid, sizeof(c->uuid)))
@@ -265,7 +270,7 @@ int catalog_parent(struct catalog *cat, size_t i, size_t *p, char why[CATALOG_WH
 int catalog_walk(struct catalog *cat, size_t tip, size_t **levels, size_t *nr,
 		 char why[CATALOG_WHY])
 {
-	size_t room = cat->nr < LEVELS_MAX ? cat->nr : LEVELS_MAX, n = 0, at = tip, k;
+	size_t room = cat->nr < LEVELS_MAX ? cat->nr : LEVELS_MAX, n = 0, at = tip;
 	const struct ckpt *c;
 	int ret;
 
@@ -277,11 +282,6 @@ int catalog_walk(struct catalog *cat, size_t tip, size_t **levels, size_t *nr,
 		ret = 0;
 		if (c->state != CKPT_SOUND)
 			ret = say(why, c->err, "%s: %.300s", c->obj.name, c->why);
-		for (k = 0; !ret && k < n; k++) {
-			if ((*levels)[k] == at)
-				ret = say(why, -ELOOP, "%s: the chain loops back to it",
-					  c->obj.name);
-		}
 		if (!ret && n == room)
 			ret = say(why, -E2BIG, "%s: more than %u checkpoints deep", c->obj.name,
 				  LEVELS_MAX);

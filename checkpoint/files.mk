@@ -22,6 +22,20 @@ test_store_SRCS := tests/unit/test_store.c $(STORE_SRCS)
 test_store_LIBS := $(STORE_LIBS)
 # end of the stores
 
+# Chains of checkpoints in a store (CHAIN_SRCS: for whoever uses
+# checkpoint/chain.h), on the stream library and the stores.
+CHAIN_SRCS := checkpoint/object.c checkpoint/probe.c checkpoint/catalog.c \
+	checkpoint/chain.c checkpoint/chain_map.c checkpoint/chain_read.c \
+	checkpoint/chain_merge.c
+
+CHAIN_TEST_SRCS := tests/unit/chain_util.c tests/unit/fake/fake_store.c \
+	tests/unit/test_stream_util.c $(CHAIN_SRCS) $(STORE_SRCS) $(VERIFY_SRCS) \
+	$(STREAM_SRCS)
+
+UNIT_TESTS += test_chain
+test_chain_SRCS := tests/unit/test_chain.c $(CHAIN_TEST_SRCS)
+test_chain_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
+
 PROGS += checkpoint
 # Recursive: the lists of migrate/ and toolstack/ come later.
 checkpoint_SRCS = checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
