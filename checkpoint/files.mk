@@ -46,7 +46,6 @@ checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(TOOLSTACK_DOMAIN_LIBS)
 TAKE_SRCS = checkpoint/cmd_take.c checkpoint/take.c checkpoint/suspend.c \
 	toolstack/options.c $(filter-out $(TOOLSTACK_DOMAIN_SRCS),$(MOVE_SRCS)) \
 	$(STREAM_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
-CHAIN_SRCS := checkpoint/catalog.c checkpoint/object.c checkpoint/probe.c
 
 UNIT_TESTS += test_stream
 test_stream_SRCS := tests/unit/test_stream.c tests/unit/test_stream_util.c \
