@@ -22,7 +22,6 @@
 
 #define HEAD_MAX	(8u << 20)
 #define PUT_PREFIX	".put-"
-#define STALE_S		(24 * 3600)		/* a .put- older than this has no writer */
 
 struct http {
 	struct web web;
@@ -262,20 +261,6 @@ static int give_name(struct http *h, struct http_put *hp, const char *name)
 	return ret ? ret : web_check(&h->web, &r, name);
 }
 
-/* Best effort, one attempt: the sweep takes what stays. */
-static void forget(struct http *h, const char *url)
-{
-	struct web_request r = { .method = "DELETE", .url = url };
-	unsigned int retries = h->web.retries;
-	char error[sizeof(h->web.s->error)];
-
-	memcpy(error, h->web.s->error, sizeof(error));
-	h->web.retries = 0;
-	web_perform(&h->web, &r);
-	h->web.retries = retries;
-	memcpy(h->web.s->error, error, sizeof(error));
-}
-
 static int http_put_commit(struct store_put *p)
 {
 	struct http *h = p->store->priv;
@@ -290,7 +275,7 @@ static int http_put_commit(struct store_put *p)
 	if (!ret)
 		ret = check_length(h, hp, p->name);
 	if (ret)
-		forget(h, named ? hp->url : hp->tmp);
+		web_forget(&h->web, named ? hp->url : hp->tmp);
 	put_free(hp);
 	return ret;
 }
@@ -304,7 +289,7 @@ static void http_put_abort(struct store_put *p)
 	upload_close(hp->up);
 	hp->up = NULL;
 	if (hp->sent)
-		forget(h, hp->tmp);
+		web_forget(&h->web, hp->tmp);
 	put_free(hp);
 }
 
@@ -406,7 +391,7 @@ static const char *member_of(struct listing *l)
 static int take_stale(struct listing *l, const char *name)
 {
 	/* "put-..." is a valid part; the dot comes back when it is deleted. */
-	if (!l->domain || !l->mtime_s || l->now - l->mtime_s < STALE_S || strlen(name) > 64 ||
+	if (!l->domain || !l->mtime_s || l->now - l->mtime_s < l->h->web.stale_s || strlen(name) > 64 ||
 	    l->stale.nr >= 1000)
 		return 0;
 	store_list_add(&l->stale, l->domain, name + 1, 0, 0);
@@ -480,7 +465,7 @@ static void sweep(struct listing *l)
 
 		snprintf(name, sizeof(name), "%.*s.%s", (int)(slash + 1 - whole), whole, slash + 1);
 		if (!url_of(l->h, name, url))
-			forget(l->h, url);
+			web_forget(&l->h->web, url);
 	}
 }
 

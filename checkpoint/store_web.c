@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,6 +59,8 @@ int web_open(struct web *w, struct store *s, char why[200])
 	ret = env_number("GODWIT_STORE_TIMEOUT_S", 1, 3600, 30, &w->stall_s, why);
 	if (!ret)
 		ret = env_number("GODWIT_STORE_RETRIES", 0, 20, 5, &retries, why);
+	if (!ret)
+		ret = env_number("GODWIT_STORE_STALE_S", 0, 1000000000, 24 * 3600, &w->stale_s, why);
 	if (ret)
 		return ret;
 	w->retries = (unsigned int)retries;
@@ -78,7 +81,7 @@ static CURLcode set_auth(struct web *w, CURL *e)
 {
 	CURLcode c = CURLE_OK;
 
-	if (!w->cred.user[0] || w->plain)
+	if (!w->cred.user[0])
 		return c;
 	c = curl_easy_setopt(e, CURLOPT_USERNAME, w->cred.user);
 	if (!c)
@@ -296,23 +299,47 @@ static CURLcode set_method(CURL *e, struct web_request *r)
 	return c ? c : curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
 }
 
+static int add_header(struct curl_slist **list, const char *header)
+{
+	struct curl_slist *more = curl_slist_append(*list, header);
+
+	if (!more)
+		return -ENOMEM;
+	*list = more;
+	return 0;
+}
+
+/*
+ * S3 wants the payload's hash in a header of its own; libcurl 7.88 takes it from
+ * there for the signature, later ones would make it themselves.
+ */
+static int add_payload_hash(struct web_request *r, struct curl_slist **list)
+{
+	static const char name[] = "x-amz-content-sha256: ";
+	char header[sizeof(name) + 2 * EVP_MAX_MD_SIZE];
+	unsigned char md[EVP_MAX_MD_SIZE];
+	unsigned int len, i;
+
+	if (!EVP_Digest(r->body ? r->body : "", r->body_len, md, &len, EVP_sha256(), NULL))
+		return -ENOMEM;
+	strcpy(header, name);
+	for (i = 0; i < len; i++)
+		snprintf(header + sizeof(name) - 1 + 2 * i, 3, "%02x", md[i]);
+	return add_header(list, header);
+}
+
 static int set_headers(struct web *w, struct web_request *r, struct curl_slist **list)
 {
-	const char *extra = w->token[0] && !w->plain ? w->token : NULL;
-	struct curl_slist *more;
 	unsigned int i;
+	int ret = 0;
 
-	for (i = 0; i < WEB_HEADERS_MAX + 1; i++) {
-		const char *h = i < WEB_HEADERS_MAX ? r->headers[i] : extra;
-
-		if (!h)
-			continue;
-		more = curl_slist_append(*list, h);
-		if (!more)
-			return -ENOMEM;
-		*list = more;
-	}
-	return 0;
+	for (i = 0; !ret && i < WEB_HEADERS_MAX; i++)
+		ret = r->headers[i] ? add_header(list, r->headers[i]) : 0;
+	if (!ret && w->token[0])
+		ret = add_header(list, w->token);
+	if (!ret && w->sigv4[0])
+		ret = add_payload_hash(r, list);
+	return ret;
 }
 
 static CURLcode attempt(struct exchange *x, struct curl_slist *headers)
@@ -431,6 +458,19 @@ int web_perform(struct web *w, struct web_request *r)
 			   w->curl_error[0] ? w->curl_error : strerror(-ret), r->attempts,
 			   r->attempts == 1 ? "" : "s");
 	return ret;
+}
+
+void web_forget(struct web *w, const char *url)
+{
+	struct web_request r = { .method = "DELETE", .url = url };
+	unsigned int retries = w->retries;
+	char error[sizeof(w->s->error)];
+
+	memcpy(error, w->s->error, sizeof(error));
+	w->retries = 0;
+	web_perform(w, &r);
+	w->retries = retries;
+	memcpy(w->s->error, error, sizeof(error));
 }
 
 /* --- ranges and sizes ------------------------------------------------------------ */

@@ -38,8 +38,8 @@ struct web {
 	char sigv4[128];			/* "aws:amz:REGION:s3", "" without */
 	char token[2200];			/* "x-amz-security-token: ...", "" without */
 	long stall_s;
+	long stale_s;				/* leftovers older than this have no writer */
 	unsigned int retries;
-	bool plain;				/* no credentials are sent */
 	char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -86,7 +86,8 @@ int web_decode(char *text);
 
 /**
  * web_open() - a handle with the limits of the environment: GODWIT_STORE_TIMEOUT_S
- * (stall time, default 30), GODWIT_STORE_RETRIES (default 5), GODWIT_STORE_CA (file).
+ * (stall time, default 30), GODWIT_STORE_RETRIES (default 5), GODWIT_STORE_STALE_S
+ * (default a day), GODWIT_STORE_CA (file).
  * Return: 0; -EINVAL a variable; -ENOMEM.
  */
 int web_open(struct web *w, struct store *s, char why[200]);
@@ -110,6 +111,12 @@ int web_perform(struct web *w, struct web_request *r);
 
 /** web_check() - 0 for a 2xx, else its errno with the store's error line set. */
 int web_check(struct web *w, const struct web_request *r, const char *what);
+
+/**
+ * web_forget() - DELETE something that failed anyway: one attempt, the error line
+ * stays what it was.
+ */
+void web_forget(struct web *w, const char *url);
 
 /** web_curl_errno() - a curl code as errno. */
 int web_curl_errno(CURLcode code);
