@@ -98,11 +98,14 @@ int cmd_restore(int argc, char **argv)
 		{ 0 },
 	};
 	struct toolstack ts = { 0 };
+	struct image_restore_params p = { .ts = &ts };
 	struct image_result r = { 0 };
 	int code, ret, i = cmd_options(argc, argv, options, &json, 1, 1, &code);
 
 	if (i < 0)
 		return code;
+	p.paused = paused;
+	p.name = name;
 	if (name && strlen(name) > CONFIG_MAX_NAME) {
 		log_err("--name: longer than %u", CONFIG_MAX_NAME);
 		return CMD_USAGE;
@@ -111,7 +114,7 @@ int cmd_restore(int argc, char **argv)
 		toolstack_close(&ts);
 		return CMD_NO_HOST;
 	}
-	ret = image_restore(&ts, argv[i], paused, name, &r);
+	ret = image_restore(&p, argv[i], &r);
 	if (ret) {
 		/* A cause that the log has named already is not named twice. */
 		if (!r.error[0] || strncmp(r.error, log_last_error(), strlen(r.error)))

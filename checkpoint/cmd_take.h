@@ -6,4 +6,7 @@
 /** cmd_take() - `checkpoint DOM STORE`; argv[0] is a name for messages.  Exit code as godwit's. */
 int cmd_take(int argc, char **argv);
 
+/** cmd_restore_checkpoint() - `checkpoint restore STORE DOM[@ID]`. */
+int cmd_restore_checkpoint(int argc, char **argv);
+
 #endif

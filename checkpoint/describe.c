@@ -28,6 +28,58 @@ static void fill_info(struct describe *d, Stream__Mode mode)
 	d->info.mode = mode;
 }
 
+/* One message a word: its leaf, and the one register of it that counts. */
+static void fill_cpuid(struct describe *d, Stream__DomainInfo *m)
+{
+	struct cpu_features here;
+	unsigned int reg;
+
+	cpu_features_read(&here);
+	for (int i = 0; i < CPU_NR_WORDS; i++) {
+		Stream__CpuidLeaf *l = &d->cpuid[i];
+
+		stream__cpuid_leaf__init(l);
+		l->has_leaf = l->has_subleaf = 1;
+		cpu_word_place((enum cpu_word)i, &l->leaf, &l->subleaf, &reg);
+		*(reg == 0 ? &l->has_eax : reg == 1 ? &l->has_ebx : reg == 2 ? &l->has_ecx :
+		  &l->has_edx) = 1;
+		*(reg == 0 ? &l->eax : reg == 1 ? &l->ebx : reg == 2 ? &l->ecx : &l->edx) =
+			here.words[i];
+		d->cpuid_list[i] = l;
+	}
+	m->cpuid = d->cpuid_list;
+	m->n_cpuid = CPU_NR_WORDS;
+	m->has_xcr0 = 1;
+	m->xcr0 = here.xcr0;
+}
+
+static void read_word(struct cpu_features *f, enum cpu_word w, const Stream__CpuidLeaf *l)
+{
+	const bool has[4] = { l->has_eax, l->has_ebx, l->has_ecx, l->has_edx };
+	const uint32_t value[4] = { l->eax, l->ebx, l->ecx, l->edx };
+	uint32_t leaf, subleaf;
+	unsigned int reg;
+
+	cpu_word_place(w, &leaf, &subleaf, &reg);
+	if (l->leaf == leaf && l->subleaf == subleaf && has[reg])
+		f->words[w] = value[reg];
+}
+
+int describe_check_cpu(const Stream__DomainInfo *m, char why[200])
+{
+	struct cpu_features need = { .xcr0 = m->xcr0 }, have;
+	char names[150] = "";
+
+	for (size_t i = 0; i < m->n_cpuid; i++)
+		for (int w = 0; w < CPU_NR_WORDS; w++)
+			read_word(&need, (enum cpu_word)w, m->cpuid[i]);
+	cpu_features_read(&have);
+	if (!cpu_features_missing(&need, &have, names, sizeof(names)))
+		return 0;
+	snprintf(why, 200, "this host's CPU lacks what the guest may use: %s", names);
+	return -EOPNOTSUPP;
+}
+
 int describe_make(struct describe *d, const struct domain_config *cfg,
 		  const struct save_facts *facts, Stream__Mode mode)
 {
@@ -56,6 +108,7 @@ int describe_make(struct describe *d, const struct domain_config *cfg,
 	m->config_json = d->config_json;
 	m->tsc_khz = facts->facts.tsc_khz;
 	m->domid = facts->facts.domid;
+	fill_cpuid(d, m);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "checkpoint/save.h"
 #include "checkpoint/stream.h"
+#include "migrate/cpu.h"
 #include "toolstack/config.h"
 
 /** The two messages with the storage behind their pointers. */
@@ -20,6 +21,8 @@ struct describe {
 	char name[CONFIG_MAX_NAME + 1];
 	uint8_t uuid[16];
 	char *config_json;
+	Stream__CpuidLeaf cpuid[CPU_NR_WORDS];
+	Stream__CpuidLeaf *cpuid_list[CPU_NR_WORDS];
 };
 
 /**
@@ -47,5 +50,14 @@ void describe_release(struct describe *d);
  * fields beside it.
  */
 int describe_read(const Stream__DomainInfo *m, struct domain_config *cfg, char why[200]);
+
+/**
+ * describe_check_cpu() - can this machine's CPU take the guest?
+ * @m:   checked by the reader; one without CPUID leaves asks for nothing
+ * @why: gets one line on failure, with the names of what is missing
+ *
+ * Return: 0; -EOPNOTSUPP.
+ */
+int describe_check_cpu(const Stream__DomainInfo *m, char why[200]);
 
 #endif

@@ -16,6 +16,7 @@
 #include "checkpoint/suspend.h"
 #include "toolstack/lib/io.h"
 #include "toolstack/lib/log.h"
+#include "toolstack/lib/uuid.h"
 
 #define PLUG_TIMEOUT_MS 20000u
 
@@ -195,12 +196,45 @@ int image_save(const struct image_save_params *p, struct image_result *out)
 /* --- restore ----------------------------------------------------------------------------- */
 
 struct restorer {
+	const struct image_restore_params *p;
 	struct toolstack *ts;
-	const char *name;
 	struct domain_config cfg;
 	struct domain_new dom;
 	bool made;
 };
+
+/* What makes it another guest than the one it was. */
+static int new_identity(struct restorer *r)
+{
+	int ret = uuid_generate(r->cfg.uuid);
+
+	for (size_t i = 0; !ret && i < r->cfg.nr_vifs; i++)
+		ret = mac_generate(r->cfg.vifs[i].mac);
+	return ret;
+}
+
+/* The guest learns of it where it looks for everything else about itself. */
+static int tell_clone(struct restorer *r, const uint8_t original[16])
+{
+	char path[64], text[UUID_TEXT_BYTES];
+
+	uuid_format(original, text);
+	snprintf(path, sizeof(path), "/local/domain/%u/clone-of", r->dom.domid);
+	return xs_write(r->ts->xs, XBT_NULL, path, text, strlen(text)) ? 0 : -errno;
+}
+
+static int make_domain(struct restorer *r, const Stream__DomainInfo *d)
+{
+	int ret = domain_create_empty(r->ts, &r->cfg, &r->dom);
+
+	if (ret)
+		return ret;
+	r->made = true;
+	ret = domain_xenstore_setup(r->ts, &r->cfg, &r->dom);
+	if (!ret && r->p->clone)
+		ret = tell_clone(r, d->uuid.data);
+	return ret ? ret : domain_devices_plug(r->ts, &r->cfg, &r->dom, PLUG_TIMEOUT_MS);
+}
 
 static int hook_prepare(void *ctx, const Stream__StreamInfo *info, const Stream__DomainInfo *d,
 			struct restore_domain_ids *ids, char why[200])
@@ -210,22 +244,21 @@ static int hook_prepare(void *ctx, const Stream__StreamInfo *info, const Stream_
 	int ret;
 
 	ret = describe_read(d, &r->cfg, why);
+	if (!ret)
+		ret = describe_check_cpu(d, why);
 	if (ret)
 		return ret;
-	if (r->name)
-		snprintf(r->cfg.name, sizeof(r->cfg.name), "%s", r->name);
+	if (r->p->name)
+		snprintf(r->cfg.name, sizeof(r->cfg.name), "%s", r->p->name);
+	ret = r->p->clone ? new_identity(r) : 0;
+	if (ret)
+		return ret;
 	ret = config_finalise(&r->cfg, &err);
 	if (ret) {
 		snprintf(why, 200, "%.199s", err.text);
 		return ret;
 	}
-	ret = domain_create_empty(r->ts, &r->cfg, &r->dom);
-	if (!ret) {
-		r->made = true;
-		ret = domain_xenstore_setup(r->ts, &r->cfg, &r->dom);
-	}
-	if (!ret)
-		ret = domain_devices_plug(r->ts, &r->cfg, &r->dom, PLUG_TIMEOUT_MS);
+	ret = make_domain(r, d);
 	if (ret) {
 		snprintf(why, 200, "%.199s", log_last_error());
 		return ret;
@@ -282,29 +315,37 @@ static int restore_file(struct restorer *r, int fd, bool paused, struct image_re
 	return ret;
 }
 
-int image_restore(struct toolstack *ts, const char *path, bool paused, const char *name,
-		  struct image_result *out)
+int image_restore_fd(const struct image_restore_params *p, int fd, struct image_result *out)
 {
-	struct restorer r = { .ts = ts, .name = name };
+	struct restorer r = { .p = p, .ts = p->ts };
 	uint64_t start = io_now_ns();
-	int fd, ret;
+	int ret;
 
 	*out = (struct image_result) { 0 };
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		ret = -errno;
-		snprintf(out->error, sizeof(out->error), "%.200s: %s", path, strerror(-ret));
-		return ret;
-	}
-	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	config_init(&r.cfg);
 	log_clear_error();
-	ret = restore_file(&r, fd, paused, out);
+	ret = restore_file(&r, fd, p->paused, out);
 	if (ret && !out->error[0])
 		snprintf(out->error, sizeof(out->error), "%.200s",
 			 log_last_error()[0] ? log_last_error() : strerror(-ret));
 	config_release(&r.cfg);
-	close(fd);
 	out->us = (io_now_ns() - start) / 1000;
+	return ret;
+}
+
+int image_restore(const struct image_restore_params *p, const char *path,
+		  struct image_result *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
+
+	if (fd < 0) {
+		ret = -errno;
+		*out = (struct image_result) { 0 };
+		snprintf(out->error, sizeof(out->error), "%.200s: %s", path, strerror(-ret));
+		return ret;
+	}
+	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	ret = image_restore_fd(p, fd, out);
+	close(fd);
 	return ret;
 }

@@ -47,18 +47,39 @@ struct image_result {
  */
 int image_save(const struct image_save_params *p, struct image_result *out);
 
+struct image_restore_params {
+	struct toolstack *ts;		/* TOOLSTACK_HCALL | TOOLSTACK_XS */
+	bool paused;			/* do not let it run yet */
+	const char *name;		/* another name for it, or NULL */
+	bool clone;			/* a new identity: uuid and MACs; name must be given */
+};
+
 /**
  * image_restore() - make a running domain from a file.
- * @ts:     TOOLSTACK_HCALL | TOOLSTACK_XS
- * @path:   the file
- * @paused: do not let it run yet
- * @name:   another name for it, or NULL
- * @out:    totals and domid, or the cause of a failure
+ * @p:    see above
+ * @path: the file
+ * @out:  totals and domid, or the cause of a failure
  *
- * Return: 0; -EEXIST the name is taken; -ENOMEM; errors of restore_domain()
- * and of the toolstack.
+ * A clone finds its own uuid in xenstore and that of the original in "clone-of";
+ * its network cards take their new MACs when they reconnect.
+ * Return: 0; -EEXIST the name is taken; -EOPNOTSUPP the CPU lacks a feature;
+ * -ENOMEM; errors of restore_domain() and of the toolstack.
  */
-int image_restore(struct toolstack *ts, const char *path, bool paused, const char *name,
+int image_restore(const struct image_restore_params *p, const char *path,
 		  struct image_result *out);
+
+/** image_restore_fd() - the same from a descriptor, which stays the caller's. */
+int image_restore_fd(const struct image_restore_params *p, int fd, struct image_result *out);
+
+struct chain;
+
+/**
+ * image_restore_chain() - the same from a checkpoint of a store.
+ * @c: open; its pages are read while the domain is built
+ *
+ * Return: also errors of chain_write_merged().
+ */
+int image_restore_chain(const struct image_restore_params *p, struct chain *c,
+			struct image_result *out);
 
 #endif

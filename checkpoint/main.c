@@ -19,10 +19,14 @@ static const struct {
 } commands[] = {
 	{ "take", cmd_take, "[take] [--full] DOM STORE",
 	  "take a checkpoint of a running domain" },
+	{ "restore", cmd_restore_checkpoint, "restore [--clone] [-n NAME] STORE DOM[@ID]",
+	  "make a domain from a checkpoint" },
 	{ "verify", cmd_verify, "verify [--json] FILE",
 	  "read all of a stream, accept it or name the defect and its place" },
 	{ "info", cmd_info, "info [--json] FILE",
 	  "show what a stream says about its domain, without unpacking pages" },
+	{ "store", cmd_store, "store ls|put|get|rm ...",
+	  "objects of a store by hand; `checkpoint store --help`" },
 };
 
 static void print_help(FILE *out)

@@ -90,6 +90,13 @@ void cpu_features_read(struct cpu_features *f)
 	f->xcr0 = read_xcr0();
 }
 
+void cpu_word_place(enum cpu_word w, uint32_t *leaf, uint32_t *subleaf, unsigned int *reg)
+{
+	*leaf = rows[w].leaf;
+	*subleaf = rows[w].subleaf;
+	*reg = rows[w].reg;
+}
+
 json_t *cpu_features_to_json(const struct cpu_features *f)
 {
 	json_t *obj = json_object();

@@ -36,6 +36,9 @@ struct cpu_features {
 /** cpu_features_read() - those of this machine, as user space sees them. */
 void cpu_features_read(struct cpu_features *f);
 
+/** cpu_word_place() - where CPUID has a word: @reg 0..3 is EAX, EBX, ECX, EDX. */
+void cpu_word_place(enum cpu_word w, uint32_t *leaf, uint32_t *subleaf, unsigned int *reg);
+
 /** cpu_features_to_json() - {"1.ecx": n, ... "xcr0": n}; NULL out of memory. */
 json_t *cpu_features_to_json(const struct cpu_features *f);
 

@@ -4,8 +4,8 @@ include migrate/common.mk
 
 # Domain to stream and back; needs a hypercall layer beside it (toolstack/lib/hcall.c).
 MOVE_SRCS := checkpoint/save.c checkpoint/save_state.c checkpoint/save_snapshot.c checkpoint/delta.c checkpoint/restore.c checkpoint/describe.c \
-	migrate/ratelimit.c
-SESSION_SRCS := migrate/session.c migrate/journal.c migrate/wire.c migrate/cpu.c \
+	migrate/cpu.c migrate/ratelimit.c
+SESSION_SRCS := migrate/session.c migrate/journal.c migrate/wire.c \
 	migrate/source.c migrate/target.c
 CONFIG_SRCS := toolstack/config.c toolstack/config_json.c toolstack/lib/uuid.c \
 	toolstack/lib/log.c toolstack/lib/io.c
