@@ -105,9 +105,15 @@ class Machine:
                          "-device", f"{model},netdev={ident},mac={mac},romfile="]
 
     def command(self, interactive=False):
-        """The argument list, without any prefix."""
+        """
+        The argument list, without any prefix.  Room for a second CPU, because
+        QEMU leaves the guest's fences out where there can be only one; its
+        devices run in another thread all the same, and then a virtio queue
+        loses a kick now and then, and stands for ever (docs/debugging.md).
+        """
         cmd = ["qemu-system-x86_64", "-name", self.name, "-machine", f"{self.machine},accel=tcg",
-               "-cpu", self.cpu, "-smp", str(self.cpus), "-m", str(self.memory_mb),
+               "-cpu", self.cpu, "-smp", f"{self.cpus},maxcpus={max(self.cpus, 2)}",
+               "-m", str(self.memory_mb),
                "-nodefaults", "-no-reboot", "-display", "none",
                "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
         if interactive:
