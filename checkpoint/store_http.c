@@ -3,7 +3,7 @@
  * Store: a web server with PUT, GET with ranges, HEAD, DELETE, MKCOL, MOVE and
  * PROPFIND (RFC 4918, "WebDAV").  PREFIX/DOMAIN/OBJECT.
  *
- * Invariant: an object's name appears by MOVE alone, from a .put-RANDOM that the
+ * Invariant: an object's name appears by MOVE alone, from a ~put-RANDOM that the
  * server said it has whole, with Overwrite: F.  Afterwards its length is asked
  * for, and has to be the number of bytes sent.  Objects up to HEAD_MAX wait in
  * memory, so their upload can be repeated whole; longer ones are streamed, once.
@@ -21,7 +21,8 @@
 #include "checkpoint/store_xml.h"
 
 #define HEAD_MAX	(8u << 20)
-#define PUT_PREFIX	".put-"
+/* No object's name; not hidden by a dot, which nginx leaves out of its lists. */
+#define PUT_PREFIX	"~put-"
 
 struct http {
 	struct web web;
@@ -335,7 +336,7 @@ struct listing {
 	const char *path;			/* of the collection, with its slash */
 	const char *domain;			/* NULL: collections are wanted */
 	struct store_list *list;
-	struct store_list stale;		/* .put- files without a writer */
+	struct store_list stale;		/* ~put- files without a writer */
 	char href[STORE_XML_TEXT_MAX + 1];
 	bool collection, has_size, bad_size;
 	uint64_t size;
@@ -390,7 +391,7 @@ static const char *member_of(struct listing *l)
 
 static int take_stale(struct listing *l, const char *name)
 {
-	/* "put-..." is a valid part; the dot comes back when it is deleted. */
+	/* "put-..." is a valid part; the ~ comes back when it is deleted. */
 	if (!l->domain || !l->mtime_s || l->now - l->mtime_s < l->h->web.stale_s || strlen(name) > 64 ||
 	    l->stale.nr >= 1000)
 		return 0;
@@ -463,7 +464,7 @@ static void sweep(struct listing *l)
 	for (i = 0; i < l->stale.nr; i++) {
 		const char *whole = l->stale.objects[i].name, *slash = strchr(whole, '/');
 
-		snprintf(name, sizeof(name), "%.*s.%s", (int)(slash + 1 - whole), whole, slash + 1);
+		snprintf(name, sizeof(name), "%.*s~%s", (int)(slash + 1 - whole), whole, slash + 1);
 		if (!url_of(l->h, name, url))
 			web_forget(&l->h->web, url);
 	}
