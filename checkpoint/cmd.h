@@ -54,4 +54,7 @@ const char *cmd_type_name(unsigned int type);
 int cmd_verify(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 
+/** cmd_store() - `checkpoint store`: objects of a store.  Return: exit code. */
+int cmd_store(int argc, char **argv);
+
 #endif

@@ -14,8 +14,11 @@ VERIFY_SRCS := checkpoint/verify.c
 
 # Stores of checkpoints (STORE_SRCS, STORE_LIBS: for whoever uses
 # checkpoint/store.h); docs/stores.md.
-STORE_SRCS := checkpoint/store.c checkpoint/store_dir.c toolstack/lib/io.c
-STORE_LIBS :=
+STORE_SRCS := checkpoint/store.c checkpoint/store_dir.c checkpoint/store_http.c \
+	checkpoint/store_s3.c checkpoint/store_s3_xml.c \
+	checkpoint/store_upload.c checkpoint/store_web.c checkpoint/store_url.c \
+	checkpoint/store_cred.c checkpoint/store_xml.c toolstack/lib/io.c
+STORE_LIBS := -lcurl -lexpat -lcrypto
 
 UNIT_TESTS += test_store
 test_store_SRCS := tests/unit/test_store.c $(STORE_SRCS)
@@ -42,8 +45,8 @@ test_retain_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
 
 PROGS += checkpoint
 checkpoint_SRCS := checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
-	checkpoint/cmd_info.c $(VERIFY_SRCS) $(STREAM_SRCS)
-checkpoint_LIBS := $(STREAM_LIBS)
+	checkpoint/cmd_info.c checkpoint/cmd_store.c $(VERIFY_SRCS) $(STREAM_SRCS) $(STORE_SRCS)
+checkpoint_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
 
 UNIT_TESTS += test_stream
 test_stream_SRCS := tests/unit/test_stream.c tests/unit/test_stream_util.c \

@@ -20,6 +20,8 @@ static const struct {
 	  "read all of a stream, accept it or name the defect and its place" },
 	{ "info", cmd_info, "info [--json] FILE",
 	  "show what a stream says about its domain, without unpacking pages" },
+	{ "store", cmd_store, "store ls|put|get|rm ...",
+	  "objects of a store by hand; `checkpoint store --help`" },
 };
 
 static void print_help(FILE *out)

@@ -20,7 +20,7 @@
 #define GET_MAX		(4u << 20)
 
 static const struct store_ops *const kinds[] = {
-	&store_dir_ops,
+	&store_dir_ops, &store_http_ops, &store_https_ops, &store_s3_ops,
 };
 
 int store_fail(struct store *s, int err, const char *fmt, ...)

@@ -168,7 +168,7 @@ sources() {
 
 ROOT_PACKAGES="xen-utils-4.17 xenstore-utils libxencall1 libxenforeignmemory1
 	libxenevtchn1 libxengnttab1 libxenstore4 libxentoolcore1 libprotobuf-c1
-	liblz4-1 libxxhash0 libcurl4 libmicrohttpd12 libjansson4 zlib1g liblzma5
+	liblz4-1 libxxhash0 libcurl4 libexpat1 libmicrohttpd12 libjansson4 zlib1g liblzma5
 	libzstd1 libnl-3-200 libnl-route-3-200 libmnl0 libgnutls30 libssl3
 	iproute2 iputils-ping kmod procps socat tcpdump less strace gdbserver"
 
