@@ -81,6 +81,18 @@ const struct ckpt *catalog_get(struct catalog *cat, size_t i)
 	return &cat->c[i];
 }
 
+void catalog_drop(struct catalog *cat, size_t i)
+{
+	cat->nr--;
+	memmove(cat->c + i, cat->c + i + 1, (cat->nr - i) * sizeof(*cat->c));
+}
+
+void catalog_renew(struct catalog *cat, size_t i, const char *name)
+{
+	memset(&cat->c[i], 0, sizeof(cat->c[i]));
+	snprintf(cat->c[i].obj.name, sizeof(cat->c[i].obj.name), "%s", name);
+}
+
 uint64_t catalog_id(const struct ckpt *c)
 {
 	return c->has_replaces ? c->replaces : c->hash;

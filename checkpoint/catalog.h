@@ -137,6 +137,12 @@ int catalog_children(struct catalog *cat, size_t i, const bool *skip, size_t *fi
 void catalog_name(char *out, const char *domain, uint64_t time_ns, uint64_t seq,
 		  const uint8_t chain_id[16], bool full);
 
+/** catalog_drop() - forget checkpoint @i, which is no longer in the store. */
+void catalog_drop(struct catalog *cat, size_t i);
+
+/** catalog_renew() - checkpoint @i is now another object; it is read again when asked for. */
+void catalog_renew(struct catalog *cat, size_t i, const char *name);
+
 /** ckpt_object() - the second part of an object's name. */
 const char *ckpt_object(const struct ckpt *c);
 
