@@ -6,7 +6,7 @@ include migrate/common.mk
 MOVE_SRCS := checkpoint/save.c checkpoint/delta.c checkpoint/restore.c checkpoint/describe.c \
 	migrate/ratelimit.c
 SESSION_SRCS := migrate/session.c migrate/journal.c migrate/wire.c migrate/cpu.c \
-	migrate/source.c migrate/target.c
+	migrate/source.c migrate/target.c migrate/clock.c
 CONFIG_SRCS := toolstack/config.c toolstack/config_json.c toolstack/lib/uuid.c \
 	toolstack/lib/log.c toolstack/lib/io.c
 

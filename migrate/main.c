@@ -300,8 +300,11 @@ static json_t *result_json(const struct options *o, const struct domain_config *
 		return NULL;
 	if (r->why[0])
 		json_object_set_new(j, "error", json_string(r->why));
-	if (ledger_downtime_us(&r->ledger, &us))
+	if (ledger_downtime_us(&r->ledger, &us)) {
 		json_object_set_new(j, "downtime_us", json_integer((json_int_t)us));
+		json_object_set_new(j, "downtime_uncertainty_us",
+				    json_integer((json_int_t)r->ledger.uncertainty_us));
+	}
 	if (r->domid_there >= 0)
 		json_object_set_new(j, "domid", json_integer(r->domid_there));
 	if (r->outcome == SOURCE_OUT_DRY)
@@ -338,8 +341,9 @@ static void print_text(const struct options *o, const struct domain_config *cfg,
 		return;
 	ledger_print(&r->ledger, stdout);
 	ledger_downtime_us(&r->ledger, &us);
-	printf("%s runs on %s as domain %d: downtime %.1f ms, %u rounds, %.1f MB, %.2f s in all\n",
-	       cfg->name, o->host, r->domid_there, (double)us / 1e3, r->nr_rounds + 1,
+	printf("%s runs on %s as domain %d: downtime %.1f ms (+/- %.1f), %u rounds, %.1f MB, %.2f s in all\n",
+	       cfg->name, o->host, r->domid_there, (double)us / 1e3,
+	       (double)r->ledger.uncertainty_us / 1e3, r->nr_rounds + 1,
 	       (double)r->bytes / 1e6, (double)r->total_us / 1e6);
 }
 

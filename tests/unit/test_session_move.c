@@ -69,7 +69,7 @@ struct rig {
 	int lose_reply;			/* ... whose answer is lost */
 	int lose_from;			/* all POSTs from here on are lost */
 	int posts;
-	bool deaf;
+	bool deaf, paused;
 	enum target_refusal refuse;
 	bool refusing;
 	bool introduce_fails;
@@ -261,6 +261,16 @@ static void on_src_call(struct hcall *h)
 	step(rig);
 }
 
+static int guest_check(void *ctx, char why[200])
+{
+	struct rig *r = ctx;
+
+	if (!r->paused)
+		return 0;
+	strcpy(why, "it is paused");
+	return -EBUSY;
+}
+
 static int guest_suspend(void *ctx, char why[200])
 {
 	struct rig *r = ctx;
@@ -307,7 +317,7 @@ static bool guest_exists(void *ctx)
 }
 
 static const struct source_guest_ops guest_ops = {
-	.suspend = guest_suspend, .resume = guest_resume, .destroy = guest_destroy,
+	.check = guest_check, .suspend = guest_suspend, .resume = guest_resume, .destroy = guest_destroy,
 	.exists = guest_exists,
 };
 
@@ -673,6 +683,23 @@ static void test_deaf_guest(void **state)
 	assert_int_equal(r.out.cause, SOURCE_CAUSE_SUSPEND);
 	assert_non_null(strstr(r.out.why, "does not answer"));
 	assert_one_copy(&r);
+	rig_release(&r);
+}
+
+/* A paused guest: said at once, and nothing was begun anywhere. */
+static void test_paused_guest(void **state)
+{
+	struct rig r;
+
+	rig_init(&r, 1);
+	r.paused = true;
+	assert_int_equal(move(&r), -EBUSY);
+	assert_int_equal(r.out.outcome, SOURCE_OUT_KEPT);
+	assert_int_equal(r.out.cause, SOURCE_CAUSE_SUSPEND);
+	assert_non_null(strstr(r.out.why, "paused"));
+	assert_int_equal(r.posts, 0);
+	assert_one_copy(&r);
+	assert_no_journal(&r);
 	rig_release(&r);
 }
 
@@ -1140,6 +1167,7 @@ int main(void)
 		cmocka_unit_test(test_dry_run),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_deaf_guest),
+		cmocka_unit_test(test_paused_guest),
 		cmocka_unit_test(test_target_fails_late),
 		cmocka_unit_test(test_cut_to_target),
 		cmocka_unit_test(test_cut_from_target),
