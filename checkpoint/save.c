@@ -610,6 +610,7 @@ int save_domain(const struct save_params *p, struct save_result *out)
 	/* A guest that stands shall go on first: whoever resumes it ends log-dirty. */
 	if (s.logdirty && (ret ? !out->stopped : !p->leave_logdirty))
 		hcall_godwit_logdirty_disable(p->hcall, p->domid);
-	save_free(&s);
+	if (!p->leave_memory)
+		save_free(&s);
 	return ret;
 }

@@ -74,6 +74,8 @@ struct save_params {
 	const Stream__DomainInfo *domain; /* pfn_limit from save_get_facts() */
 	bool live;			/* false: stop first, one round */
 	bool leave_logdirty;		/* success ends the domain: skip the way back */
+	bool leave_memory;		/* the process ends soon, and exit gives it back
+					 * cheaper: a PV kernel unpins first */
 	uint64_t bandwidth_bytes_per_s;	/* of live rounds, 0 = no limit */
 	uint64_t delta_pages;		/* pages kept to send deltas against, 0 = none */
 	const struct save_hooks *hooks;

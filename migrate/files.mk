@@ -21,7 +21,7 @@ test_session_move_SRCS := tests/unit/test_session_move.c tests/unit/fake/fake_hc
 	migrate/client.c migrate/server.c migrate/api.c $(CONFIG_SRCS) $(STREAM_SRCS)
 test_session_move_LIBS := $(STREAM_LIBS) -lcurl -lmicrohttpd -ljansson -lpthread -lm
 
-MIGRATE_PLAIN_SRCS := migrate/policy.c migrate/ledger.c migrate/progress.c
+MIGRATE_PLAIN_SRCS := migrate/costs.c migrate/policy.c migrate/ledger.c migrate/progress.c
 MOVE_HOST_SRCS := checkpoint/suspend.c migrate/guest.c migrate/client.c migrate/recover.c \
 	$(MOVE_SRCS) $(SESSION_SRCS) $(MIGRATE_PLAIN_SRCS) $(STREAM_SRCS)
 # Recursive: toolstack/files.mk comes after this one.

@@ -398,6 +398,7 @@ static int hook_stopped(void *ctx, uint64_t pages)
 	struct source *s = ctx;
 	struct policy_verdict v;
 
+	s->out->last_pages = pages;
 	policy_judge_final(&s->p->limits, &s->p->costs, s->out->rounds, s->out->nr_rounds, pages,
 			   ledger_now_us() - s->out->ledger.stop_us, &v);
 	if (v.action == POLICY_GIVE_UP)
@@ -525,6 +526,7 @@ static int go(struct source *s)
 		ret = wire_recv(s->from, &msg);
 	if (!ret && wire_is(msg, "running")) {
 		merge_ledger(s, msg);
+		phase_begin(s, "release");
 		note_domid(s, msg);
 		json_decref(msg);
 		return 0;
@@ -570,7 +572,7 @@ static int send_stream(struct source *s, const struct save_facts *facts)
 	struct save_params sp = {
 		.hcall = s->p->hcall, .domid = s->p->domid, .live = true,
 		.info = &desc.info, .domain = &desc.domain,
-		.leave_logdirty = true,
+		.leave_logdirty = true, .leave_memory = s->p->leave_memory,
 		.bandwidth_bytes_per_s = s->p->limits.bandwidth_bytes_per_s,
 		.delta_pages = delta_pages_sensible(),
 		.hooks = &move_hooks, .ctx = s,

@@ -83,6 +83,7 @@ struct source_params {
 	struct progress *progress;
 	unsigned int decide_timeout_ms;	/* for all that is asked after a failure */
 	bool dry_run;
+	bool leave_memory;		/* save_params' */
 	const volatile sig_atomic_t *cancel; /* nonzero: stop and keep the guest here */
 };
 
@@ -111,6 +112,7 @@ struct source_result {
 	char session[SESSION_ID_BYTES];
 	unsigned int nr_rounds;		/* live ones */
 	struct policy_round rounds[POLICY_MAX_ROUNDS];
+	uint64_t last_pages;		/* of the last round, the guest standing */
 	struct policy_forecast forecast; /* dry run */
 	uint64_t total_us;
 	uint64_t bytes;
