@@ -490,7 +490,7 @@ static int decide_over_http(struct source *s)
 	json_t *reply;
 
 	hurry(s, s->p->decide_timeout_ms);
-	do {
+	for (;;) {
 		if (!ask(s, "commit", &state, &reply)) {
 			bool gone = target_state_owns(state) &&
 				    json_is_false(json_object_get(reply, "alive"));
@@ -509,9 +509,10 @@ static int decide_over_http(struct source *s)
 				return fail(s, SOURCE_CAUSE_FAILED, -ECANCELED,
 					    "%s gave the move up", s->p->peer_name);
 		}
+		if (ledger_now_us() + RETRY_MS * UINT64_C(1000) >= until)
+			return -EAGAIN;
 		nanosleep(&pause, NULL);
-	} while (ledger_now_us() < until);
-	return -EAGAIN;
+	}
 }
 
 static int go(struct source *s)
