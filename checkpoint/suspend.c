@@ -119,7 +119,7 @@ int suspend_check(struct toolstack *ts, domid_t domid, char why[200])
 		snprintf(why, 200, "the guest stands suspended already; run: migrate --recover");
 	else if (l.paused)
 		snprintf(why, 200, "the guest is paused and cannot suspend; first: godwit unpause");
-	return ret ? ret : l.suspended || l.paused ? -EBUSY : 0;
+	return ret ? ret : l.suspended ? -EALREADY : l.paused ? -EBUSY : 0;
 }
 
 int suspend_guest(struct toolstack *ts, domid_t domid, unsigned int timeout_ms,

@@ -32,6 +32,7 @@ struct source {
 	const struct stream_io *to, *from;	/* data connection, NULL = none */
 	bool prepared;				/* the target knows the session */
 	bool settled;				/* outcome is final */
+	bool foreign;				/* someone else suspended the guest meanwhile */
 	bool unexplained;			/* out->why is only our side of it */
 	struct clock_estimate clock;
 	uint64_t go_us;				/* when "go" was sent; 0 not yet */
@@ -387,6 +388,7 @@ static int hook_stop(void *ctx)
 	/* The guest begins to freeze as soon as it is asked: count from here. */
 	ledger_mark_stop(&s->out->ledger, ledger_now_us());
 	ret = s->p->guest->suspend(s->p->guest_ctx, why);
+	s->foreign = ret == -EALREADY;
 	if (ret)
 		return fail(s, cancelled(s) ? SOURCE_CAUSE_CANCELLED : SOURCE_CAUSE_SUSPEND, ret,
 			    "%s", why[0] ? why : strerror(-ret));
@@ -651,7 +653,7 @@ static void finish_kept(struct source *s)
 	phase_begin(s, "resume");
 	s->out->outcome = SOURCE_OUT_KEPT;
 	/* The guest first: its users wait; the target's half-built copy can. */
-	ret = s->p->guest->resume(s->p->guest_ctx);
+	ret = s->foreign ? 0 : s->p->guest->resume(s->p->guest_ctx);
 	phase_begin(s, NULL);
 	move_to(s, SOURCE_KEPT);
 	s->settled = true;
