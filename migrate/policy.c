@@ -38,10 +38,10 @@ const struct policy_costs policy_default_costs = {
 };
 
 const struct policy_costs policy_assumed_costs = {
-	.suspend_us = 45000,
-	.resume_us = 75000,
-	.page_ns = DEFAULT_PAGE_NS,
-	.first_page_ns = 180000,
+	.suspend_us = 40000,
+	.resume_us = 50000,
+	.page_ns = 30000,
+	.first_page_ns = 150000,
 };
 
 static uint64_t add_sat(uint64_t a, uint64_t b)

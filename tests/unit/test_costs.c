@@ -152,7 +152,7 @@ static void forecast_is_honest(void **state)
 
 	costs_estimate(&h, &c);
 	policy_forecast(&limits, &c, dry, 2, &f);
-	assert_in_range(f.verdict.downtime_us, 88000, 180000);
+	assert_in_range(f.verdict.downtime_us, 88000, 126000);
 	costs_add(&h, &seen);
 	costs_estimate(&h, &c);
 	policy_forecast(&limits, &c, dry, 2, &f);
