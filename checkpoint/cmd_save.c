@@ -84,7 +84,8 @@ int cmd_save(int argc, char **argv)
 			report(json, keep ? "saved, running on, to" : "saved to", argv[i + 1], &r);
 	}
 	toolstack_close(&ts);
-	return cmd_exit_code(ret);
+	/* Paused, or standing already: it cannot suspend, as one that does not answer. */
+	return ret == -EBUSY || ret == -EALREADY ? CMD_TIMEOUT : cmd_exit_code(ret);
 }
 
 int cmd_restore(int argc, char **argv)

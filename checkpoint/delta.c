@@ -8,7 +8,12 @@
 #include "checkpoint/delta.h"
 #include "hypervisor/include/public/godwit.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23		/* since Linux 5.14; Debian 12's libc has it */
+#endif
+
 #define PAGE_BYTES	4096u
+#define POPULATE_PAGES	256u
 #define PAGE_WORDS	(PAGE_BYTES / sizeof(uint64_t))
 
 /* A pfn keeps its slot of the arena for good once it has one; @valid says whether what is in it
@@ -54,6 +59,18 @@ void delta_free(struct delta *d)
 	free(d);
 }
 
+/*
+ * Pages of the arena come in steps: a fault for each would double the cost of a
+ * page of round 0 for a PV dom0.  A kernel that cannot (before 5.14) faults.
+ */
+static void populate(struct delta *d, uint32_t from)
+{
+	uint32_t left = d->max - from;
+	size_t pages = left < POPULATE_PAGES ? left : POPULATE_PAGES;
+
+	madvise(d->arena[from], pages * PAGE_BYTES, MADV_POPULATE_WRITE);
+}
+
 /* @page becomes the delta, @held the new version. */
 static void exchange(uint64_t *page, uint64_t *held)
 {
@@ -79,6 +96,8 @@ static void encode_one(struct delta *d, uint64_t pfn, uint8_t *type, uint64_t *p
 	if (!slot) {
 		if (d->used == d->max)
 			return;
+		if (d->used % POPULATE_PAGES == 0)
+			populate(d, d->used);
 		slot = d->slot[pfn] = ++d->used;
 	}
 	if (d->valid[slot - 1]) {

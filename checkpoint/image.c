@@ -179,9 +179,12 @@ int image_save(const struct image_save_params *p, struct image_result *out)
 
 	*out = (struct image_result) { .domid = p->domid };
 	ret = domain_config_load(p->ts, p->domid, &cfg);
-	if (ret) {
+	if (ret)
 		snprintf(out->error, sizeof(out->error), "%.200s", log_last_error());
-	} else {
+	/* One that stands for another's sake must not be resumed as ours. */
+	if (!ret)
+		ret = suspend_check(p->ts, p->domid, out->error);
+	if (!ret) {
 		/* It may have been renamed since. */
 		domain_get_name(p->ts, p->domid, cfg.name);
 		ret = save_config(&s, &cfg);

@@ -352,6 +352,8 @@ int restore_domain(struct hcall *h, struct stream_reader *reader,
 	}
 	out->pages = stream_reader_totals(reader)->pages;
 	out->bytes = stream_reader_totals(reader)->bytes;
+	if (!ret && hooks->complete)
+		ret = hooks->complete(ctx, out);
 	restore_free(&r);
 	return ret;
 }

@@ -23,6 +23,8 @@ struct restore_domain_ids {
 	uint64_t max_pages;		/* what it may own; bounds the stream's demands */
 };
 
+struct restore_result;
+
 /** Callbacks; each gets the ctx given to restore_domain(). */
 struct restore_hooks {
 	/**
@@ -38,6 +40,12 @@ struct restore_hooks {
 	int (*round_end)(void *ctx, unsigned int number, bool last);
 	/** phase() - a named phase begins now (for the ledger).  May be NULL. */
 	void (*phase)(void *ctx, const char *name);
+	/**
+	 * complete() - the domain is complete: 0 or -errno.  May be NULL.
+	 * Giving the memory of a restore back takes long; what the guest waits for
+	 * is done here, before that.
+	 */
+	int (*complete)(void *ctx, const struct restore_result *out);
 };
 
 struct restore_result {

@@ -493,9 +493,13 @@ int save_domain(const struct save_params *p, struct save_result *out)
 	ret = save_alloc(&s);
 	if (!ret)
 		ret = save_run(&s);
-	if (s.logdirty && (ret || !p->leave_logdirty))
-		hcall_godwit_logdirty_disable(p->hcall, p->domid);
 	out->bytes = stream_writer_totals(p->writer)->bytes;
-	save_free(&s);
+	if (!ret && p->hooks->sent)
+		ret = p->hooks->sent(p->ctx);
+	/* A guest that stands shall go on first: whoever resumes it ends log-dirty. */
+	if (s.logdirty && (ret ? !out->stopped : !p->leave_logdirty))
+		hcall_godwit_logdirty_disable(p->hcall, p->domid);
+	if (!p->leave_memory)
+		save_free(&s);
 	return ret;
 }

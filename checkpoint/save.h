@@ -62,6 +62,12 @@ struct save_hooks {
 	int (*stopped)(void *ctx, uint64_t pages);
 	/** batch() - after each batch; -errno (e.g. -ECANCELED) ends the save. */
 	int (*batch)(void *ctx, const struct save_round *so_far);
+	/**
+	 * sent() - the stream is out, END and all: 0 or -errno.
+	 * Giving the memory of a live save back takes long; what the standing guest
+	 * waits for is done here, before that.
+	 */
+	int (*sent)(void *ctx);
 	/** phase() - a named phase begins now (for the ledger). */
 	void (*phase)(void *ctx, const char *name);
 };
@@ -82,6 +88,8 @@ struct save_params {
 	bool live;			/* false: stop first, one round */
 	const struct save_snapshot *snapshot; /* NULL: stop for as long as it takes */
 	bool leave_logdirty;		/* success ends the domain: skip the way back */
+	bool leave_memory;		/* the process ends soon, and exit gives it back
+					 * cheaper: a PV kernel unpins first */
 	uint64_t bandwidth_bytes_per_s;	/* of live rounds, 0 = no limit */
 	uint64_t delta_pages;		/* pages kept to send deltas against, 0 = none */
 	const struct save_hooks *hooks;
@@ -122,7 +130,8 @@ int save_get_facts(struct hcall *h, domid_t domid, struct save_facts *out);
  * @out: totals and, on failure, the cause
  *
  * On failure the guest is as the hooks left it: running if it was never
- * stopped; stopped (out->stopped) if it was, and then the caller resumes it.
+ * stopped; stopped (out->stopped) if it was, and then the caller resumes it
+ * and ends log-dirty.
  * Memory: 4 MiB of hypercall memory and two bytes per pfn, whatever happens; live,
  * four more bytes per pfn and up to params.delta_pages pages (checkpoint/delta.h).
  *

@@ -5,24 +5,57 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <xen/sched.h>
 
 #include "toolstack/lib/io.h"
 
 /* How late a cancel is seen; also bounds what a lost watch event costs. */
 #define SLICE_MS 500u
+/*
+ * A willing guest stands within some ten ms.  The hypervisor knows first: asking
+ * it is quicker than waiting for xenstored to hear of it and to tell us.
+ */
+#define QUICK_MS	250u
+#define QUICK_STEP_NS	2000000l
 
-static int get_info(struct toolstack *ts, domid_t domid, bool *suspended)
+struct look {
+	bool shut_down;			/* for whatever reason */
+	bool suspended;
+	bool paused;			/* by us: it cannot even hear a request */
+};
+
+static int look(struct toolstack *ts, domid_t domid, struct look *l)
 {
 	struct xen_domctl_getdomaininfo info;
 	int ret = hcall_domain_get_info(ts->hcall, domid, &info);
 
+	*l = (struct look) { 0 };
 	if (ret)
 		return ret;
-	*suspended = (info.flags & XEN_DOMINF_shutdown) &&
-		     ((info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask) ==
-		     SHUTDOWN_suspend;
+	l->shut_down = info.flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying);
+	l->suspended = (info.flags & XEN_DOMINF_shutdown) &&
+		       ((info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask) ==
+		       SHUTDOWN_suspend;
+	l->paused = info.flags & XEN_DOMINF_paused;
 	return 0;
+}
+
+/* 0 it stands; -ETIMEDOUT not yet, or something is odd. */
+static int wait_quick(struct toolstack *ts, domid_t domid, unsigned int timeout_ms,
+		      const volatile sig_atomic_t *cancel)
+{
+	unsigned int ms = timeout_ms < QUICK_MS ? timeout_ms : QUICK_MS;
+	uint64_t until = io_now_ns() + ms * 1000000ull;
+	struct timespec step = { .tv_nsec = QUICK_STEP_NS };
+	struct look l = { 0 };
+
+	do {
+		if (look(ts, domid, &l) || l.shut_down)
+			break;
+		nanosleep(&step, NULL);
+	} while (io_now_ns() < until && !(cancel && *cancel));
+	return l.suspended ? 0 : -ETIMEDOUT;
 }
 
 /* 0 it stands; -ETIMEDOUT, -ECANCELED; other errors are final. */
@@ -56,6 +89,7 @@ static int take_back(struct toolstack *ts, domid_t domid, unsigned int timeout_m
 		     char why[200])
 {
 	int ret = domain_cancel_request(ts, domid, "suspend");
+	struct look l;
 
 	if (ret == -EALREADY) {
 		/* It is freezing: see it through, so that it is not resumed too early. */
@@ -66,30 +100,42 @@ static int take_back(struct toolstack *ts, domid_t domid, unsigned int timeout_m
 			return 0;	/* late, but there */
 	}
 	if (why_ret == -ETIMEDOUT)
-		snprintf(why, 200, "the guest did not answer the suspend request within %u ms",
-			 timeout_ms);
+		snprintf(why, 200, "the guest did not answer the suspend request within %u ms%s",
+			 timeout_ms, !look(ts, domid, &l) && l.paused ?
+			 ": it is paused (godwit unpause)" : "");
 	else
 		snprintf(why, 200, "interrupted");
 	return why_ret;
 }
 
+int suspend_check(struct toolstack *ts, domid_t domid, char why[200])
+{
+	struct look l;
+	int ret = look(ts, domid, &l);
+
+	if (ret)
+		snprintf(why, 200, "the guest cannot be looked at: %s", strerror(-ret));
+	else if (l.suspended)
+		snprintf(why, 200, "the guest stands suspended already; run: migrate --recover");
+	else if (l.paused)
+		snprintf(why, 200, "the guest is paused and cannot suspend; first: godwit unpause");
+	return ret ? ret : l.suspended ? -EALREADY : l.paused ? -EBUSY : 0;
+}
+
 int suspend_guest(struct toolstack *ts, domid_t domid, unsigned int timeout_ms,
 		  const volatile sig_atomic_t *cancel, char why[200])
 {
-	bool suspended;
-	int ret;
+	int ret = suspend_check(ts, domid, why);
 
-	ret = get_info(ts, domid, &suspended);
-	if (!ret && suspended) {
-		snprintf(why, 200, "the guest stands suspended already; run: migrate --recover");
-		return -EBUSY;
-	}
-	if (!ret)
-		ret = domain_request_shutdown(ts, domid, "suspend");
+	if (ret)
+		return ret;
+	ret = domain_request_shutdown(ts, domid, "suspend");
 	if (ret) {
 		snprintf(why, 200, "the guest cannot be asked: %s", strerror(-ret));
 		return ret;
 	}
+	if (!wait_quick(ts, domid, timeout_ms, cancel))
+		return 0;
 	ret = wait_suspended(ts, domid, timeout_ms, cancel, why);
 	if (ret == -ETIMEDOUT || ret == -ECANCELED)
 		ret = take_back(ts, domid, timeout_ms, ret, why);
@@ -99,11 +145,11 @@ int suspend_guest(struct toolstack *ts, domid_t domid, unsigned int timeout_ms,
 int suspend_resume(struct toolstack *ts, domid_t domid)
 {
 	struct vcpu_guest_context ctx;
-	bool suspended;
+	struct look l;
 	int ret;
 
-	ret = get_info(ts, domid, &suspended);
-	if (ret || !suspended)
+	ret = look(ts, domid, &l);
+	if (ret || !l.suspended)
 		return ret;
 	ret = hcall_vcpu_get_context(ts->hcall, domid, 0, &ctx);
 	if (ret)

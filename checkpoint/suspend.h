@@ -19,6 +19,17 @@
 #define SUSPEND_DEFAULT_TIMEOUT_MS 10000
 
 /**
+ * suspend_check() - could it suspend, as far as one can see?
+ * @ts:    TOOLSTACK_HCALL
+ * @domid: the domain
+ * @why:   gets one line on failure
+ *
+ * Return: 0; -EBUSY it is paused; -EALREADY it stands suspended, for a reason of
+ * someone else's, who alone may resume it; -ESRCH; -errno.
+ */
+int suspend_check(struct toolstack *ts, domid_t domid, char why[200]);
+
+/**
  * suspend_guest() - ask, and wait until it stands.
  * @ts:         TOOLSTACK_HCALL | TOOLSTACK_XS
  * @domid:      a running domain
@@ -29,7 +40,7 @@
  * When time is up the request is taken back; a guest that had taken it gets as
  * long again to arrive, since by then it may be half frozen.
  * Return: 0; -ETIMEDOUT; -ECANCELED; -ESRCH it is gone; -ECONNABORTED it shut
- * down for another reason; -EBUSY it stands suspended already; -errno.
+ * down for another reason; -EBUSY, -EALREADY as suspend_check() says; -errno.
  */
 int suspend_guest(struct toolstack *ts, domid_t domid, unsigned int timeout_ms,
 		  const volatile sig_atomic_t *cancel, char why[200]);

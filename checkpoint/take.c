@@ -302,8 +302,11 @@ static int describe(struct take *t)
 
 static int take_configured(struct take *t)
 {
-	int ret = describe(t);
+	/* One that stands for another's sake must not be resumed as ours. */
+	int ret = suspend_check(t->p->ts, t->p->domid, t->out->error);
 
+	if (!ret)
+		ret = describe(t);
 	if (ret)
 		return ret;
 	ret = choose_parent(t);

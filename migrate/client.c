@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "migrate/ledger.h"
 #include "migrate/wire.h"
 
 #define REPLY_MAX	(1024u * 1024)
@@ -34,6 +35,7 @@ struct client {
 	CURL *data;			/* owns the data connection */
 	struct stream_fd in, out;
 	bool connected;
+	uint64_t hurry_us;		/* when the last answer must be here; 0 any time */
 	const volatile sig_atomic_t *cancel; /* ends a prepare; may be NULL */
 };
 
@@ -161,9 +163,22 @@ static bool is_prepare(const char *path)
 	return !strcmp(path, "/v1/sessions");
 }
 
+/* 0: there is no time left. */
 static unsigned int request_ms(const struct client *c, const char *path)
 {
-	return is_prepare(path) && c->timeout_ms < PREPARE_MS ? PREPARE_MS : c->timeout_ms;
+	unsigned int ms = is_prepare(path) && c->timeout_ms < PREPARE_MS ? PREPARE_MS
+									 : c->timeout_ms;
+	uint64_t now = ledger_now_us();
+	uint64_t left_ms = c->hurry_us > now ? (c->hurry_us - now) / 1000 : 0;
+
+	return c->hurry_us && left_ms < ms ? (unsigned int)left_ms : ms;
+}
+
+static void client_hurry(void *ctx, unsigned int ms)
+{
+	struct client *c = ctx;
+
+	c->hurry_us = ledger_now_us() + ms * UINT64_C(1000);
 }
 
 /* libcurl asks about once a second. */
@@ -180,9 +195,14 @@ static int perform(struct client *c, const char *path, const char *text, int *st
 {
 	struct curl_slist *headers = NULL;
 	char errbuf[CURL_ERROR_SIZE], url[512];
+	unsigned int ms = request_ms(c, path);
 	CURLcode rc;
 	long code = 0;
 
+	if (!ms) {
+		snprintf(why, 200, "no answer in time");
+		return -ETIMEDOUT;
+	}
 	snprintf(url, sizeof(url), "%s%s", c->url, path);
 	headers = curl_slist_append(headers, "Content-Type: application/json");
 	/* No "Expect: 100-continue": it would cost a round trip. */
@@ -191,7 +211,7 @@ static int perform(struct client *c, const char *path, const char *text, int *st
 	curl_easy_setopt(c->control, CURLOPT_URL, url);
 	curl_easy_setopt(c->control, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(c->control, CURLOPT_POSTFIELDS, text);
-	curl_easy_setopt(c->control, CURLOPT_TIMEOUT_MS, (long)request_ms(c, path));
+	curl_easy_setopt(c->control, CURLOPT_TIMEOUT_MS, (long)ms);
 	/* Only a prepare: what settles a move must get through. */
 	curl_easy_setopt(c->control, CURLOPT_NOPROGRESS, is_prepare(path) ? 0L : 1L);
 	curl_easy_setopt(c->control, CURLOPT_XFERINFOFUNCTION, on_progress);
@@ -386,6 +406,7 @@ static void client_disconnect(void *ctx)
 
 const struct source_peer_ops client_ops = {
 	.post = client_post, .connect = client_connect, .disconnect = client_disconnect,
+	.hurry = client_hurry,
 };
 
 /* --- life ------------------------------------------------------------------------------------- */

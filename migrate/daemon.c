@@ -181,6 +181,7 @@ int main(int argc, char **argv)
 	health = make_health();
 	if (!health || open_target(o.idle_ms, o.ready_ms, &target))
 		return 1;
+	host_warm_up();
 	ret = server_start(target, health, o.listen, o.idle_ms, &server);
 	if (ret) {
 		log_errno(ret, "cannot listen on %s", o.listen);

@@ -3,10 +3,11 @@
 include migrate/common.mk
 
 # Domain to stream and back; needs a hypercall layer beside it (toolstack/lib/hcall.c).
-MOVE_SRCS := checkpoint/save.c checkpoint/save_state.c checkpoint/save_snapshot.c checkpoint/delta.c checkpoint/restore.c checkpoint/describe.c \
+MOVE_SRCS := checkpoint/save.c checkpoint/save_state.c checkpoint/save_snapshot.c \
+	checkpoint/delta.c checkpoint/restore.c checkpoint/describe.c \
 	migrate/cpu.c migrate/ratelimit.c
 SESSION_SRCS := migrate/session.c migrate/journal.c migrate/wire.c \
-	migrate/source.c migrate/target.c
+	migrate/source.c migrate/target.c migrate/clock.c
 CONFIG_SRCS := toolstack/config.c toolstack/config_json.c toolstack/lib/uuid.c \
 	toolstack/lib/log.c toolstack/lib/io.c
 
@@ -21,7 +22,7 @@ test_session_move_SRCS := tests/unit/test_session_move.c tests/unit/fake/fake_hc
 	migrate/client.c migrate/server.c migrate/api.c $(CONFIG_SRCS) $(STREAM_SRCS)
 test_session_move_LIBS := $(STREAM_LIBS) -lcurl -lmicrohttpd -ljansson -lpthread -lm
 
-MIGRATE_PLAIN_SRCS := migrate/policy.c migrate/ledger.c migrate/progress.c
+MIGRATE_PLAIN_SRCS := migrate/costs.c migrate/policy.c migrate/ledger.c migrate/progress.c
 MOVE_HOST_SRCS := checkpoint/suspend.c migrate/guest.c migrate/client.c migrate/recover.c \
 	$(MOVE_SRCS) $(SESSION_SRCS) $(MIGRATE_PLAIN_SRCS) $(STREAM_SRCS)
 # Recursive: toolstack/files.mk comes after this one.

@@ -16,6 +16,13 @@ static bool guest_exists(void *ctx)
 	       !(info.flags & XEN_DOMINF_dying) && !memcmp(info.handle, g->uuid, 16);
 }
 
+static int guest_check(void *ctx, char why[200])
+{
+	struct guest *g = ctx;
+
+	return suspend_check(g->ts, g->domid, why);
+}
+
 static int guest_suspend(void *ctx, char why[200])
 {
 	struct guest *g = ctx;
@@ -44,6 +51,6 @@ static int guest_destroy(void *ctx)
 }
 
 const struct source_guest_ops guest_ops = {
-	.suspend = guest_suspend, .resume = guest_resume, .destroy = guest_destroy,
+	.check = guest_check, .suspend = guest_suspend, .resume = guest_resume, .destroy = guest_destroy,
 	.exists = guest_exists,
 };

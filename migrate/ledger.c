@@ -110,6 +110,16 @@ void ledger_mark_run(struct ledger *l, uint64_t now_us)
 	l->run_us = now_us;
 }
 
+void ledger_confine_run(struct ledger *l, uint64_t earliest_us, uint64_t latest_us)
+{
+	if (!l->has_run || latest_us < earliest_us)
+		return;
+	if (l->run_us < earliest_us)
+		l->run_us = earliest_us;
+	if (l->run_us > latest_us)
+		l->run_us = latest_us;
+}
+
 bool ledger_downtime_us(const struct ledger *l, uint64_t *us)
 {
 	if (!l->has_stop || !l->has_run)

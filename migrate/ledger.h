@@ -106,6 +106,16 @@ void ledger_mark_stop(struct ledger *l, uint64_t now_us);
 void ledger_mark_run(struct ledger *l, uint64_t now_us);
 
 /**
+ * ledger_confine_run() - what this side's own clock knows of the other's mark.
+ * @l:           the ledger, after ledger_merge()
+ * @earliest_us: the guest cannot have run before: it had not been let go
+ * @latest_us:   it ran by then: that had been reported
+ *
+ * Whatever the clocks' comparison gave, the mark comes to lie within.
+ */
+void ledger_confine_run(struct ledger *l, uint64_t earliest_us, uint64_t latest_us);
+
+/**
  * ledger_downtime_us() - time between the two marks.
  * @l:  the ledger
  * @us: receives it; 0 where the merged clocks put the run before the stop

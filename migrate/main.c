@@ -14,6 +14,7 @@
 
 #include "checkpoint/suspend.h"
 #include "migrate/client.h"
+#include "migrate/costs.h"
 #include "migrate/guest.h"
 #include "migrate/recover.h"
 #include "migrate/source.h"
@@ -24,7 +25,6 @@
 
 #define LEDGER_DIR	"/var/lib/godwit/ledger"
 #define COSTS_FILE	"/var/lib/godwit/costs.json"
-#define COSTS_MAX_US	60000000
 
 enum exit_code {
 	EXIT_MOVED = 0,
@@ -204,61 +204,43 @@ bad:
 
 /* --- what earlier moves cost ---------------------------------------------------------------- */
 
-static bool cost_member(const json_t *j, const char *name, uint64_t *out)
+static void load_costs(struct costs_history *h)
 {
-	const json_t *v = json_object_get(j, name);
-
-	if (!json_is_integer(v) || json_integer_value(v) < 0 ||
-	    json_integer_value(v) > COSTS_MAX_US)
-		return false;
-	*out = (uint64_t)json_integer_value(v);
-	return true;
-}
-
-static struct policy_costs load_costs(void)
-{
-	struct policy_costs costs = policy_default_costs, read;
 	json_error_t err;
 	json_t *j = json_load_file(COSTS_FILE, 0, &err);
 
-	if (cost_member(j, "suspend_us", &read.suspend_us) &&
-	    cost_member(j, "resume_us", &read.resume_us))
-		costs = read;
+	costs_from_json(h, j);
 	json_decref(j);
-	return costs;
 }
 
-/* Time in a phase on this side; the merged ledger has the other side's as well. */
-static uint64_t own_phase_us(const struct ledger *l, const char *name)
+static void store_costs(struct costs_history *h, const struct source_result *r)
 {
-	uint64_t us = 0;
-
-	for (unsigned int i = 0; i < l->nr; i++)
-		if (l->phases[i].side == LEDGER_SOURCE && !l->phases[i].open &&
-		    !strcmp(l->phases[i].name, name))
-			us += l->phases[i].end_us - l->phases[i].begin_us;
-	return us;
-}
-
-/* Half of what was believed, half of what was seen. */
-static void store_costs(const struct policy_costs *old, const struct source_result *r)
-{
-	uint64_t suspend = own_phase_us(&r->ledger, "suspend");
-	uint64_t last = own_phase_us(&r->ledger, "last-round");
-	uint64_t all, rest;
+	struct policy_costs seen;
 	json_t *j;
 	char *text;
 
-	if (!ledger_downtime_us(&r->ledger, &all) || all > COSTS_MAX_US)
+	if (!costs_measure(&r->ledger, r->rounds, r->nr_rounds, r->last_pages, &seen))
 		return;
-	rest = all > suspend + last ? all - suspend - last : 0;
-	j = json_pack("{s:I, s:I}", "suspend_us", (json_int_t)((old->suspend_us + suspend) / 2),
-		      "resume_us", (json_int_t)((old->resume_us + rest) / 2));
+	costs_add(h, &seen);
+	j = costs_to_json(h);
 	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	if (text && !io_mkdir_parents(COSTS_FILE))
 		io_write_file_atomic(COSTS_FILE, text, strlen(text), 0600);
 	free(text);
 	json_decref(j);
+}
+
+/* What the decisions of this run rest on. */
+static struct policy_costs choose_costs(const struct costs_history *h, bool dry_run)
+{
+	struct policy_costs costs = policy_default_costs;
+
+	if (h->nr || dry_run)
+		costs_estimate(h, &costs);
+	/* The rounds of a move measure the line themselves. */
+	if (!dry_run)
+		costs.page_ns = costs.first_page_ns = 0;
+	return costs;
 }
 
 /* --- what is printed -------------------------------------------------------------------------- */
@@ -286,6 +268,25 @@ static json_t *rounds_json(const struct source_result *r)
 	return list;
 }
 
+/* A dry run's prediction, and what it rests on. */
+static json_t *forecast_json(const struct source_result *r, const struct policy_costs *costs,
+			     unsigned int nr_moves)
+{
+	const struct policy_forecast *f = &r->forecast;
+
+	return json_pack("{s:s, s:s, s:I, s:i, s:I, s:I, s:{s:i, s:I, s:I, s:I, s:I}}",
+			 "action", policy_action_name(f->verdict.action),
+			 "reason", f->verdict.reason,
+			 "downtime_us", (json_int_t)f->verdict.downtime_us,
+			 "rounds", (int)f->rounds, "total_us", (json_int_t)f->total_us,
+			 "bytes", (json_int_t)f->bytes,
+			 "costs", "from_moves", (int)nr_moves,
+			 "suspend_us", (json_int_t)costs->suspend_us,
+			 "resume_us", (json_int_t)costs->resume_us,
+			 "page_ns", (json_int_t)costs->page_ns,
+			 "first_page_ns", (json_int_t)costs->first_page_ns);
+}
+
 static json_t *result_json(const struct options *o, const struct domain_config *cfg,
 			   const struct source_result *r)
 {
@@ -300,18 +301,13 @@ static json_t *result_json(const struct options *o, const struct domain_config *
 		return NULL;
 	if (r->why[0])
 		json_object_set_new(j, "error", json_string(r->why));
-	if (ledger_downtime_us(&r->ledger, &us))
+	if (ledger_downtime_us(&r->ledger, &us)) {
 		json_object_set_new(j, "downtime_us", json_integer((json_int_t)us));
+		json_object_set_new(j, "downtime_uncertainty_us",
+				    json_integer((json_int_t)r->ledger.uncertainty_us));
+	}
 	if (r->domid_there >= 0)
 		json_object_set_new(j, "domid", json_integer(r->domid_there));
-	if (r->outcome == SOURCE_OUT_DRY)
-		json_object_set_new(j, "forecast", json_pack("{s:s, s:s, s:I, s:i, s:I, s:I}",
-			"action", policy_action_name(r->forecast.verdict.action),
-			"reason", r->forecast.verdict.reason,
-			"downtime_us", (json_int_t)r->forecast.verdict.downtime_us,
-			"rounds", (int)r->forecast.rounds,
-			"total_us", (json_int_t)r->forecast.total_us,
-			"bytes", (json_int_t)r->forecast.bytes));
 	return j;
 }
 
@@ -323,7 +319,7 @@ static void print_json(json_t *j)
 }
 
 static void print_text(const struct options *o, const struct domain_config *cfg,
-		       const struct source_result *r)
+		       const struct source_result *r, unsigned int nr_moves)
 {
 	uint64_t us = 0;
 
@@ -332,14 +328,19 @@ static void print_text(const struct options *o, const struct domain_config *cfg,
 		       cfg->name, o->host, (double)r->forecast.verdict.downtime_us / 1e3,
 		       r->forecast.rounds, (double)r->forecast.total_us / 1e6,
 		       (double)r->forecast.bytes / 1e6, r->forecast.verdict.reason);
+		if (nr_moves)
+			printf("  fixed costs as in the last %u moves from here\n", nr_moves);
+		else
+			printf("  no guest was moved from here yet: fixed costs are assumed\n");
 		return;
 	}
 	if (r->outcome != SOURCE_OUT_MOVED)
 		return;
 	ledger_print(&r->ledger, stdout);
 	ledger_downtime_us(&r->ledger, &us);
-	printf("%s runs on %s as domain %d: downtime %.1f ms, %u rounds, %.1f MB, %.2f s in all\n",
-	       cfg->name, o->host, r->domid_there, (double)us / 1e3, r->nr_rounds + 1,
+	printf("%s runs on %s as domain %d: downtime %.1f ms (+/- %.1f), %u rounds, %.1f MB, %.2f s in all\n",
+	       cfg->name, o->host, r->domid_there, (double)us / 1e3,
+	       (double)r->ledger.uncertainty_us / 1e3, r->nr_rounds + 1,
 	       (double)r->bytes / 1e6, (double)r->total_us / 1e6);
 }
 
@@ -406,14 +407,16 @@ static int recover(const struct options *o, struct toolstack *ts, domid_t domid)
 static int run_move(const struct options *o, struct toolstack *ts, domid_t domid,
 		    const struct domain_config *cfg, const char *url)
 {
+	struct costs_history history;
 	struct guest guest = {
 		.ts = ts, .domid = domid, .suspend_timeout_ms = o->suspend_ms, .cancel = &cancel,
 	};
 	struct source_params p = {
 		.hcall = ts->hcall, .domid = domid, .cfg = cfg, .peer_name = url,
 		.journal_dir = RECOVER_SOURCE_DIR, .guest = &guest_ops, .guest_ctx = &guest,
-		.peer = &client_ops, .limits = o->limits, .costs = load_costs(),
-		.decide_timeout_ms = o->timeout_ms, .dry_run = o->dry_run, .cancel = &cancel,
+		.peer = &client_ops, .limits = o->limits,
+		.decide_timeout_ms = o->timeout_ms, .dry_run = o->dry_run,
+		.leave_memory = true, .cancel = &cancel,
 	};
 	static struct source_result r;
 	struct progress progress;
@@ -422,6 +425,8 @@ static int run_move(const struct options *o, struct toolstack *ts, domid_t domid
 	int ret;
 
 	memcpy(guest.uuid, cfg->uuid, 16);
+	load_costs(&history);
+	p.costs = choose_costs(&history, o->dry_run);
 	ret = client_new(url, o->timeout_ms, &client);
 	if (ret) {
 		log_errno(ret, "no HTTP client");
@@ -435,6 +440,8 @@ static int run_move(const struct options *o, struct toolstack *ts, domid_t domid
 	progress_end(&progress);
 	client_free(client);
 	j = result_json(o, cfg, &r);
+	if (j && r.outcome == SOURCE_OUT_DRY)
+		json_object_set_new(j, "forecast", forecast_json(&r, &p.costs, history.nr));
 	if (r.why[0])
 		log_err("%s: %s", cfg->name, r.why);
 	if (r.outcome == SOURCE_OUT_KEPT)
@@ -442,10 +449,10 @@ static int run_move(const struct options *o, struct toolstack *ts, domid_t domid
 	if (o->json)
 		print_json(j);
 	else
-		print_text(o, cfg, &r);
+		print_text(o, cfg, &r, history.nr);
 	if (r.outcome == SOURCE_OUT_MOVED) {
 		keep_ledger(cfg, j);
-		store_costs(&p.costs, &r);
+		store_costs(&history, &r);
 	}
 	json_decref(j);
 	return exit_code(&r, ret);

@@ -37,6 +37,13 @@ const struct policy_costs policy_default_costs = {
 	.resume_us = 15000,
 };
 
+const struct policy_costs policy_assumed_costs = {
+	.suspend_us = 40000,
+	.resume_us = 50000,
+	.page_ns = 30000,
+	.first_page_ns = 150000,
+};
+
 static uint64_t add_sat(uint64_t a, uint64_t b)
 {
 	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
@@ -70,16 +77,18 @@ static unsigned int rounds_allowed(const struct policy_limits *limits)
 	return limits->max_rounds ? clamp_nr(limits->max_rounds) : 1;
 }
 
-static uint64_t page_cost_ns(const struct policy_round *rounds, unsigned int nr)
+static uint64_t page_cost_ns(const struct policy_costs *costs,
+			     const struct policy_round *rounds, unsigned int nr)
 {
-	uint64_t pages = 0, busy_us = 0;
+	uint64_t pages = 0, busy_us = 0, ns;
 
 	for (unsigned int i = nr; i-- > 0 && pages < SAMPLE_PAGES;) {
 		pages = add_sat(pages, rounds[i].pages_sent);
 		busy_us = add_sat(busy_us, sub_floor(rounds[i].duration_us,
 						     rounds[i].throttled_us));
 	}
-	return pages ? mul_div(busy_us, 1000, pages) : DEFAULT_PAGE_NS;
+	ns = pages ? mul_div(busy_us, 1000, pages) : DEFAULT_PAGE_NS;
+	return ns > costs->page_ns ? ns : costs->page_ns;
 }
 
 static uint64_t dirty_per_s(const struct policy_round *rounds, unsigned int nr)
@@ -98,10 +107,10 @@ static uint64_t dirty_per_s(const struct policy_round *rounds, unsigned int nr)
 	return most;
 }
 
-static uint64_t copy_us(const struct policy_round *rounds, unsigned int nr,
-			uint64_t pages)
+static uint64_t copy_us(const struct policy_costs *costs, const struct policy_round *rounds,
+			unsigned int nr, uint64_t pages)
 {
-	return mul_div(pages, page_cost_ns(rounds, nr), 1000);
+	return mul_div(pages, page_cost_ns(costs, rounds, nr), 1000);
 }
 
 uint64_t policy_predict_downtime(const struct policy_costs *costs,
@@ -113,7 +122,7 @@ uint64_t policy_predict_downtime(const struct policy_costs *costs,
 	nr = clamp_nr(nr);
 	late = mul_div(dirty_per_s(rounds, nr), costs->suspend_us, 1000000);
 	return add_sat(add_sat(costs->suspend_us, costs->resume_us),
-		       copy_us(rounds, nr, add_sat(pages, late)));
+		       copy_us(costs, rounds, nr, add_sat(pages, late)));
 }
 
 static uint64_t predict_after(const struct policy_costs *costs,
@@ -124,12 +133,12 @@ static uint64_t predict_after(const struct policy_costs *costs,
 
 /* How long sending @pages as a pre-copy round would take, and what its wire
  * bytes would be, at the last round's bytes per page. */
-static uint64_t round_us(const struct policy_limits *limits,
+static uint64_t round_us(const struct policy_limits *limits, const struct policy_costs *costs,
 			 const struct policy_round *rounds, unsigned int nr,
 			 uint64_t pages, uint64_t *bytes)
 {
 	const struct policy_round *r = &rounds[nr - 1];
-	uint64_t us = copy_us(rounds, nr, pages), wire_us;
+	uint64_t us = copy_us(costs, rounds, nr, pages), wire_us;
 
 	*bytes = r->pages_sent ? mul_div(pages, r->bytes, r->pages_sent) :
 				 mul_div(pages, 4096, 1);
@@ -141,11 +150,11 @@ static uint64_t round_us(const struct policy_limits *limits,
 
 /* The remaining set one more round would leave: no larger than what it sends,
  * since pages written again during it were written before. */
-static uint64_t next_set(const struct policy_limits *limits,
+static uint64_t next_set(const struct policy_limits *limits, const struct policy_costs *costs,
 			 const struct policy_round *rounds, unsigned int nr)
 {
 	uint64_t pages = rounds[nr - 1].pages_dirty, bytes;
-	uint64_t us = round_us(limits, rounds, nr, pages, &bytes);
+	uint64_t us = round_us(limits, costs, rounds, nr, pages, &bytes);
 
 	return min_u64(pages, mul_div(dirty_per_s(rounds, nr), us, 1000000));
 }
@@ -252,7 +261,7 @@ void policy_decide(const struct policy_limits *limits,
 	}
 	out->downtime_us = predict_after(costs, rounds, nr);
 	out->next_downtime_us = policy_predict_downtime(costs, rounds, nr,
-							next_set(limits, rounds, nr));
+							next_set(limits, costs, rounds, nr));
 	if (out->downtime_us <= limits->max_downtime_ms * UINT64_C(1000))
 		decide_under(limits, nr, out);
 	else
@@ -268,7 +277,7 @@ void policy_judge_final(const struct policy_limits *limits,
 	memset(out, 0, sizeof(*out));
 	nr = clamp_nr(nr);
 	out->downtime_us = add_sat(add_sat(elapsed_us, costs->resume_us),
-				   copy_us(rounds, nr, pages));
+				   copy_us(costs, rounds, nr, pages));
 	out->next_downtime_us = out->downtime_us;
 	if (out->downtime_us <= limits->max_downtime_ms * UINT64_C(1000))
 		set_verdict(out, POLICY_STOP_AND_COPY, "%" PRIu64 " pages in the last set, %"
@@ -277,19 +286,39 @@ void policy_judge_final(const struct policy_limits *limits,
 		end_over(limits, out, "the last set is larger than foreseen");
 }
 
-static void imagine_round(const struct policy_limits *limits,
+static void imagine_round(const struct policy_limits *limits, const struct policy_costs *costs,
 			  const struct policy_round *rounds, unsigned int nr,
 			  struct policy_round *next)
 {
 	uint64_t pages = rounds[nr - 1].pages_dirty;
-	uint64_t busy = copy_us(rounds, nr, pages);
+	uint64_t busy = copy_us(costs, rounds, nr, pages);
 
 	memset(next, 0, sizeof(*next));
 	next->pages_sent = pages;
-	next->pages_dirty = next_set(limits, rounds, nr);
-	next->duration_us = round_us(limits, rounds, nr, pages, &next->bytes);
+	next->pages_dirty = next_set(limits, costs, rounds, nr);
+	next->duration_us = round_us(limits, costs, rounds, nr, pages, &next->bytes);
 	next->throttled_us = sub_floor(next->duration_us, busy);
 	next->dirty_pages_per_s = dirty_per_s(rounds, nr);
+}
+
+/*
+ * What a measured round of a dry run would have been on the line: longer, and
+ * the guest writes on meanwhile.  A later round's set is bounded by what it sent,
+ * as in next_set().
+ */
+static void stretch_round(const struct policy_costs *costs, bool first, struct policy_round *r)
+{
+	uint64_t ns = first ? costs->first_page_ns : costs->page_ns;
+	uint64_t us = add_sat(mul_div(r->pages_sent, ns, 1000), r->throttled_us);
+	uint64_t most = first ? add_sat(r->pages_sent, r->pages_zero) : r->pages_sent;
+	uint64_t dirty;
+
+	if (us <= r->duration_us)
+		return;
+	dirty = min_u64(mul_div(r->pages_dirty, us, r->duration_us), most);
+	if (dirty > r->pages_dirty)
+		r->pages_dirty = dirty;
+	r->duration_us = us;
 }
 
 void policy_forecast(const struct policy_limits *limits,
@@ -307,11 +336,13 @@ void policy_forecast(const struct policy_limits *limits,
 		return;
 	}
 	memcpy(h, rounds, nr * sizeof(h[0]));
+	for (unsigned int i = 0; i < nr; i++)
+		stretch_round(costs, i == 0, &h[i]);
 	for (;;) {
 		policy_decide(limits, costs, h, nr, &out->verdict);
 		if (out->verdict.action != POLICY_CONTINUE || nr == POLICY_MAX_ROUNDS)
 			break;
-		imagine_round(limits, h, nr, &h[nr]);
+		imagine_round(limits, costs, h, nr, &h[nr]);
 		nr++;
 	}
 	out->rounds = nr;
@@ -321,7 +352,7 @@ void policy_forecast(const struct policy_limits *limits,
 	}
 	if (out->verdict.action != POLICY_STOP_AND_COPY)
 		return;
-	round_us(limits, h, nr, h[nr - 1].pages_dirty, &bytes);
+	round_us(limits, costs, h, nr, h[nr - 1].pages_dirty, &bytes);
 	out->total_us = add_sat(out->total_us, out->verdict.downtime_us);
 	out->bytes = add_sat(out->bytes, bytes);
 }

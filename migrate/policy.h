@@ -53,10 +53,25 @@ struct policy_round {
 struct policy_costs {
 	uint64_t suspend_us;		/* request until the guest stands; it writes meanwhile */
 	uint64_t resume_us;		/* last page until the guest runs on the destination */
+	/*
+	 * For a dry run, whose rounds meet neither line nor destination; both 0
+	 * for a move, whose rounds tell.
+	 */
+	uint64_t page_ns;		/* least cost of a page in a late round */
+	uint64_t first_page_ns;		/* ... in round 0, where it travels whole */
 };
 
-/** Estimates for the first move on a host; later ones use its own ledgers. */
+/**
+ * For the decisions of a first move from a host: low, since with abort_if_over
+ * a guess must not refuse what may well succeed.  Later moves use costs.h.
+ */
 extern const struct policy_costs policy_default_costs;
+
+/**
+ * For a dry run on a host that never moved a guest: medians of moves between
+ * emulated hosts (docs/migration.md); real ones are quicker.
+ */
+extern const struct policy_costs policy_assumed_costs;
 
 enum policy_action {
 	POLICY_CONTINUE,
@@ -138,6 +153,7 @@ void policy_judge_final(const struct policy_limits *limits,
  *
  * Further rounds are imagined at the recent page cost and dirty rate; none
  * leaves more dirty than it sent.  The verdicts are policy_decide()'s own.
+ * Rounds measured quicker than the costs of a page allow are first stretched.
  */
 void policy_forecast(const struct policy_limits *limits,
 		     const struct policy_costs *costs,

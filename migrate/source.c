@@ -12,6 +12,7 @@
 
 #include "checkpoint/delta.h"
 #include "checkpoint/describe.h"
+#include "migrate/clock.h"
 #include "migrate/cpu.h"
 #include "migrate/journal.h"
 #include "migrate/wire.h"
@@ -19,6 +20,7 @@
 
 #define PROTOCOL	1
 #define RETRY_MS	500
+#define PINGS		8	/* short exchanges before the copying */
 #define DRY_RUN_ROUNDS	3
 
 struct source {
@@ -30,8 +32,10 @@ struct source {
 	const struct stream_io *to, *from;	/* data connection, NULL = none */
 	bool prepared;				/* the target knows the session */
 	bool settled;				/* outcome is final */
-	int64_t clock_offset_us;
-	uint64_t clock_uncertainty_us;
+	bool foreign;				/* someone else suspended the guest meanwhile */
+	bool unexplained;			/* out->why is only our side of it */
+	struct clock_estimate clock;
+	uint64_t go_us;				/* when "go" was sent; 0 not yet */
 	int phase;
 	uint64_t start_us;
 };
@@ -53,6 +57,31 @@ static int fail(struct source *s, enum source_cause cause, int err, const char *
 		va_end(ap);
 	}
 	return err;
+}
+
+static int broken(struct source *s, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The line failed, or so it seems: explain_break() may learn more. */
+static int broken(struct source *s, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!s->out->why[0]) {
+		s->unexplained = true;
+		s->out->cause = SOURCE_CAUSE_FAILED;
+		va_start(ap, fmt);
+		vsnprintf(s->out->why, sizeof(s->out->why), fmt, ap);
+		va_end(ap);
+	}
+	return err;
+}
+
+/* The line may be dead: all that is asked from now on may take this long. */
+static void hurry(struct source *s, unsigned int ms)
+{
+	if (s->p->peer->hurry)
+		s->p->peer->hurry(s->p->peer_ctx, ms);
 }
 
 static void phase_begin(struct source *s, const char *name)
@@ -160,11 +189,12 @@ static json_t *prepare_request(struct source *s, const struct save_facts *facts)
 	struct cpu_features cpu;
 
 	cpu_features_read(&cpu);
-	return json_pack("{s:s, s:i, s:i, s:o, s:I, s:o, s:b}", "session", s->out->session,
+	return json_pack("{s:s, s:i, s:i, s:o, s:I, s:o, s:b, s:i}", "session", s->out->session,
 			 "protocol", PROTOCOL, "stream_version", (int)STREAM_VERSION,
 			 "domain", config_to_json(s->p->cfg),
 			 "tot_pages", (json_int_t)facts->facts.tot_pages,
-			 "cpu", cpu_features_to_json(&cpu), "dry_run", s->p->dry_run);
+			 "cpu", cpu_features_to_json(&cpu), "dry_run", s->p->dry_run,
+			 "pings", PINGS);
 }
 
 static int prepare(struct source *s, const struct save_facts *facts)
@@ -192,12 +222,59 @@ static int prepare(struct source *s, const struct save_facts *facts)
 	return 0;
 }
 
+static uint64_t member_us(const json_t *msg, const char *name)
+{
+	json_int_t v = json_integer_value(json_object_get(msg, name));
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+static void learn_clock(struct source *s, uint64_t asked_us, const json_t *answer)
+{
+	uint64_t there = member_us(answer, "clock_us");
+	struct clock_exchange x = {
+		.t0_us = asked_us, .t1_us = ledger_now_us(), .d0_us = there, .d1_us = there,
+	};
+
+	clock_sample(&s->clock, &x);
+}
+
+/* An answer of that name to what was asked just now. */
+static int exchange(struct source *s, uint64_t asked_us, const char *name, json_t **answer)
+{
+	int ret = wire_recv(s->from, answer);
+
+	if (!ret && !wire_is(*answer, name))
+		ret = -EPROTO;
+	if (!ret)
+		learn_clock(s, asked_us, *answer);
+	return ret;
+}
+
+/* The clocks are compared while nobody waits; the shortest exchange counts. */
+static int ping(struct source *s, json_int_t nr)
+{
+	json_t *pong;
+	int ret = 0;
+
+	for (json_int_t i = 0; !ret && i < nr; i++) {
+		uint64_t asked_us = ledger_now_us();
+
+		ret = wire_send(s->to, json_pack("{s:s}", "msg", "ping"));
+		if (ret)
+			return ret;
+		ret = exchange(s, asked_us, "pong", &pong);
+		json_decref(pong);
+	}
+	return ret;
+}
+
 static int connect_stream(struct source *s)
 {
-	uint64_t t0 = ledger_now_us(), t1;
+	uint64_t asked_us = ledger_now_us();
 	char why[200] = "";
 	json_t *hello;
-	int64_t there;
+	json_int_t nr;
 	int ret;
 
 	phase_begin(s, "connect");
@@ -205,32 +282,17 @@ static int connect_stream(struct source *s)
 	if (ret)
 		return fail(s, SOURCE_CAUSE_UNREACHABLE, ret, "data connection to %s: %s",
 			    s->p->peer_name, why);
-	ret = wire_recv(s->from, &hello);
-	if (ret || !wire_is(hello, "hello")) {
-		json_decref(hello);
-		return fail(s, SOURCE_CAUSE_FAILED, ret ? ret : -EPROTO,
-			    "%s does not begin as a Godwit host does", s->p->peer_name);
-	}
-	t1 = ledger_now_us();
-	there = json_integer_value(json_object_get(hello, "clock_us"));
-	s->clock_offset_us = there - (int64_t)((t0 + t1) / 2);
-	s->clock_uncertainty_us = (t1 - t0) / 2;
+	ret = exchange(s, asked_us, "hello", &hello);
+	/* What it agreed to: an older host knows no pings. */
+	nr = json_integer_value(json_object_get(hello, "pings"));
 	json_decref(hello);
+	if (!ret)
+		ret = nr < 0 || nr > PINGS ? -EPROTO : ping(s, nr);
+	if (ret)
+		return fail(s, SOURCE_CAUSE_FAILED, ret,
+			    "%s does not begin as a Godwit host does: %s", s->p->peer_name,
+			    strerror(-ret));
 	return 0;
-}
-
-/* What the target said about its end, if that explains ours. */
-static void explain_break(struct source *s)
-{
-	enum target_state state;
-	json_t *reply;
-
-	if (s->out->why[0] || !s->prepared || ask(s, "status", &state, &reply))
-		return;
-	if (json_is_string(json_object_get(reply, "error")))
-		fail(s, SOURCE_CAUSE_FAILED, 0, "%s: %s", s->p->peer_name,
-		     wire_text(reply, "error", ""));
-	json_decref(reply);
 }
 
 /* --- hooks of save_domain() ------------------------------------------------------------------ */
@@ -266,11 +328,9 @@ static int wait_round(struct source *s, unsigned int number)
 	int ret;
 
 	ret = wire_recv(s->from, &msg);
-	if (ret) {
-		explain_break(s);
-		return fail(s, SOURCE_CAUSE_FAILED, ret, "the target fell silent in round %u: %s",
-			    number, strerror(-ret));
-	}
+	if (ret)
+		return broken(s, ret, "the target fell silent in round %u: %s", number,
+			      strerror(-ret));
 	if (!wire_is(msg, "round") ||
 	    json_integer_value(json_object_get(msg, "number")) != number) {
 		fail(s, SOURCE_CAUSE_FAILED, 0, "%s: %s", s->p->peer_name,
@@ -328,6 +388,7 @@ static int hook_stop(void *ctx)
 	/* The guest begins to freeze as soon as it is asked: count from here. */
 	ledger_mark_stop(&s->out->ledger, ledger_now_us());
 	ret = s->p->guest->suspend(s->p->guest_ctx, why);
+	s->foreign = ret == -EALREADY;
 	if (ret)
 		return fail(s, cancelled(s) ? SOURCE_CAUSE_CANCELLED : SOURCE_CAUSE_SUSPEND, ret,
 			    "%s", why[0] ? why : strerror(-ret));
@@ -339,6 +400,7 @@ static int hook_stopped(void *ctx, uint64_t pages)
 	struct source *s = ctx;
 	struct policy_verdict v;
 
+	s->out->last_pages = pages;
 	policy_judge_final(&s->p->limits, &s->p->costs, s->out->rounds, s->out->nr_rounds, pages,
 			   ledger_now_us() - s->out->ledger.stop_us, &v);
 	if (v.action == POLICY_GIVE_UP)
@@ -351,11 +413,6 @@ static void hook_phase(void *ctx, const char *name)
 	phase_begin(ctx, name);
 }
 
-static const struct save_hooks move_hooks = {
-	.stop_guest = hook_stop, .round_end = hook_round_end, .stopped = hook_stopped,
-	.batch = hook_batch, .phase = hook_phase,
-};
-
 /* A dry run's bytes go nowhere; they were counted on the way. */
 static int drop_bytes(void *ctx, const void *buf, size_t len)
 {
@@ -364,39 +421,7 @@ static int drop_bytes(void *ctx, const void *buf, size_t len)
 
 static const struct stream_io nowhere = { .write = drop_bytes };
 
-/* --- sending ---------------------------------------------------------------------------------- */
-
-static int send_stream(struct source *s, const struct save_facts *facts)
-{
-	struct describe desc;
-	struct save_result saved;
-	struct stream_writer *w;
-	struct save_params sp = {
-		.hcall = s->p->hcall, .domid = s->p->domid, .live = true,
-		.info = &desc.info, .domain = &desc.domain,
-		.leave_logdirty = true,
-		.bandwidth_bytes_per_s = s->p->limits.bandwidth_bytes_per_s,
-		.delta_pages = delta_pages_sensible(),
-		.hooks = &move_hooks, .ctx = s,
-	};
-	int ret;
-
-	ret = describe_make(&desc, s->p->cfg, facts, STREAM__MODE__LIVE);
-	if (!ret)
-		ret = stream_writer_new(s->p->dry_run ? &nowhere : s->to, &w);
-	if (ret)
-		return fail(s, SOURCE_CAUSE_FAILED, ret, "%s", strerror(-ret));
-	sp.writer = w;
-	ret = save_domain(&sp, &saved);
-	s->out->bytes = saved.bytes;
-	stream_writer_free(w);
-	describe_release(&desc);
-	if (!ret || (s->p->dry_run && ret == -ECANCELED && !s->out->why[0]))
-		return 0;
-	explain_break(s);
-	return fail(s, SOURCE_CAUSE_FAILED, ret, "%s",
-		    saved.error[0] ? saved.error : strerror(-ret));
-}
+/* --- handing over -------------------------------------------------------------------------------- */
 
 static int wait_ready(struct source *s)
 {
@@ -405,11 +430,8 @@ static int wait_ready(struct source *s)
 
 	phase_begin(s, "await-ready");
 	ret = wire_recv(s->from, &msg);
-	if (ret) {
-		explain_break(s);
-		return fail(s, SOURCE_CAUSE_FAILED, ret, "the target does not say ready: %s",
-			    strerror(-ret));
-	}
+	if (ret)
+		return broken(s, ret, "the target does not say ready: %s", strerror(-ret));
 	if (!wire_is(msg, "ready")) {
 		fail(s, SOURCE_CAUSE_FAILED, 0, "%s: %s", s->p->peer_name,
 		     wire_text(msg, "error", "unexpected answer"));
@@ -419,15 +441,39 @@ static int wait_ready(struct source *s)
 	return ret;
 }
 
-/* --- handing over -------------------------------------------------------------------------------- */
+/* When the destination took the guest over, on its own clock. */
+static uint64_t own_begin_us(const struct ledger *there)
+{
+	for (unsigned int i = 0; i < there->nr; i++)
+		if (!strcmp(there->phases[i].name, "own"))
+			return there->phases[i].begin_us;
+	return there->run_us;
+}
 
+/*
+ * The hand-over itself is the best exchange there is: the guest ran after "go"
+ * was sent and before "running" came, by this side's clock alone.
+ */
 static void merge_ledger(struct source *s, const json_t *msg)
 {
+	struct clock_exchange x = { .t0_us = s->go_us, .t1_us = ledger_now_us() };
+	uint64_t there_us;
 	struct ledger there;
 
-	if (!ledger_from_json(&there, json_object_get(msg, "ledger")))
-		ledger_merge(&s->out->ledger, &there, s->clock_offset_us,
-			     s->clock_uncertainty_us);
+	if (ledger_from_json(&there, json_object_get(msg, "ledger")) || !there.has_run)
+		return;
+	x.d0_us = own_begin_us(&there);
+	x.d1_us = there.run_us;
+	if (s->go_us)
+		clock_confine(&s->clock, &x);
+	ledger_merge(&s->out->ledger, &there, clock_offset_us(&s->clock),
+		     clock_uncertainty_us(&s->clock));
+	if (!s->go_us)
+		return;
+	there_us = x.d1_us > x.d0_us ? x.d1_us - x.d0_us : 0;
+	if (there_us > x.t1_us - x.t0_us)
+		there_us = 0;
+	ledger_confine_run(&s->out->ledger, x.t0_us + there_us, x.t1_us);
 }
 
 static void note_domid(struct source *s, const json_t *msg)
@@ -445,7 +491,8 @@ static int decide_over_http(struct source *s)
 	enum target_state state;
 	json_t *reply;
 
-	do {
+	hurry(s, s->p->decide_timeout_ms);
+	for (;;) {
 		if (!ask(s, "commit", &state, &reply)) {
 			bool gone = target_state_owns(state) &&
 				    json_is_false(json_object_get(reply, "alive"));
@@ -464,9 +511,10 @@ static int decide_over_http(struct source *s)
 				return fail(s, SOURCE_CAUSE_FAILED, -ECANCELED,
 					    "%s gave the move up", s->p->peer_name);
 		}
+		if (ledger_now_us() + RETRY_MS * UINT64_C(1000) >= until)
+			return -EAGAIN;
 		nanosleep(&pause, NULL);
-	} while (ledger_now_us() < until);
-	return -EAGAIN;
+	}
 }
 
 static int go(struct source *s)
@@ -475,11 +523,13 @@ static int go(struct source *s)
 	int ret;
 
 	phase_begin(s, "hand-over");
+	s->go_us = ledger_now_us();
 	ret = wire_send(s->to, json_pack("{s:s}", "msg", "go"));
 	if (!ret)
 		ret = wire_recv(s->from, &msg);
 	if (!ret && wire_is(msg, "running")) {
 		merge_ledger(s, msg);
+		phase_begin(s, "release");
 		note_domid(s, msg);
 		json_decref(msg);
 		return 0;
@@ -500,6 +550,54 @@ static int hand_over(struct source *s)
 		return fail(s, SOURCE_CAUSE_FAILED, ret, "cannot make the hand-over durable: %s",
 			    strerror(-ret));
 	return go(s);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+static int hook_sent(void *ctx)
+{
+	struct source *s = ctx;
+	int ret = wait_ready(s);
+
+	return ret ? ret : hand_over(s);
+}
+
+static const struct save_hooks move_hooks = {
+	.stop_guest = hook_stop, .round_end = hook_round_end, .stopped = hook_stopped,
+	.batch = hook_batch, .sent = hook_sent, .phase = hook_phase,
+};
+
+static int send_stream(struct source *s, const struct save_facts *facts)
+{
+	struct describe desc;
+	struct save_result saved;
+	struct stream_writer *w;
+	struct save_params sp = {
+		.hcall = s->p->hcall, .domid = s->p->domid, .live = true,
+		.info = &desc.info, .domain = &desc.domain,
+		.leave_logdirty = true, .leave_memory = s->p->leave_memory,
+		.bandwidth_bytes_per_s = s->p->limits.bandwidth_bytes_per_s,
+		.delta_pages = delta_pages_sensible(),
+		.hooks = &move_hooks, .ctx = s,
+	};
+	int ret;
+
+	ret = describe_make(&desc, s->p->cfg, facts, STREAM__MODE__LIVE);
+	if (!ret)
+		ret = stream_writer_new(s->p->dry_run ? &nowhere : s->to, &w);
+	if (ret)
+		return fail(s, SOURCE_CAUSE_FAILED, ret, "%s", strerror(-ret));
+	sp.writer = w;
+	ret = save_domain(&sp, &saved);
+	s->out->bytes = saved.bytes;
+	stream_writer_free(w);
+	describe_release(&desc);
+	if (!ret || (s->p->dry_run && ret == -ECANCELED && !s->out->why[0]))
+		return 0;
+	/* Handed over: what became of it is not for save_domain() to say. */
+	if (s->state == SOURCE_HANDED_OVER)
+		return ret;
+	return broken(s, ret, "%s", saved.error[0] ? saved.error : strerror(-ret));
 }
 
 /* --- the three ends ---------------------------------------------------------------------------------- */
@@ -528,6 +626,24 @@ static void finish_moved(struct source *s)
 		json_decref(reply);
 }
 
+/*
+ * Our end of the line broke; the target may know why.  Only after the guest
+ * goes on: a question may wait for its answer in vain.
+ */
+static void explain_break(struct source *s)
+{
+	enum target_state state;
+	json_t *reply;
+	const char *why;
+
+	if (!s->unexplained || !s->prepared || ask(s, "status", &state, &reply))
+		return;
+	why = wire_text(reply, "error", "");
+	if (why[0])
+		snprintf(s->out->why, sizeof(s->out->why), "%s: %s", s->p->peer_name, why);
+	json_decref(reply);
+}
+
 static void finish_kept(struct source *s)
 {
 	enum target_state state;
@@ -537,10 +653,14 @@ static void finish_kept(struct source *s)
 	phase_begin(s, "resume");
 	s->out->outcome = SOURCE_OUT_KEPT;
 	/* The guest first: its users wait; the target's half-built copy can. */
-	ret = s->p->guest->resume(s->p->guest_ctx);
+	ret = s->foreign ? 0 : s->p->guest->resume(s->p->guest_ctx);
 	phase_begin(s, NULL);
 	move_to(s, SOURCE_KEPT);
 	s->settled = true;
+	/* Each has its half, lest the question takes the time of the order. */
+	hurry(s, s->p->decide_timeout_ms / 2);
+	explain_break(s);
+	hurry(s, s->p->decide_timeout_ms / 2);
 	if (s->p->peer->disconnect)
 		s->p->peer->disconnect(s->p->peer_ctx);
 	s->to = s->from = NULL;
@@ -598,6 +718,14 @@ static void source_init(struct source *s, const struct source_params *p,
 	s->start_us = ledger_now_us();
 }
 
+static int check_guest(struct source *s)
+{
+	char why[200] = "";
+	int ret = s->p->guest->check(s->p->guest_ctx, why);
+
+	return ret ? fail(s, SOURCE_CAUSE_SUSPEND, ret, "%s", why) : 0;
+}
+
 static int new_session(struct source *s)
 {
 	uint8_t raw[16];
@@ -628,11 +756,7 @@ static int move_steps(struct source *s)
 	ret = move_to(s, SOURCE_COPYING);
 	if (ret)
 		return fail(s, SOURCE_CAUSE_FAILED, ret, "journal: %s", strerror(-ret));
-	ret = send_stream(s, &facts);
-	if (ret || s->p->dry_run)
-		return ret;
-	ret = wait_ready(s);
-	return ret ? ret : hand_over(s);
+	return send_stream(s, &facts);
 }
 
 int source_move(const struct source_params *p, struct source_result *out)
@@ -641,7 +765,10 @@ int source_move(const struct source_params *p, struct source_result *out)
 	int ret;
 
 	source_init(&s, p, out);
-	ret = new_session(&s);
+	/* Nothing is begun yet, so nothing is undone: it may stand for another's sake. */
+	ret = check_guest(&s);
+	if (!ret)
+		ret = new_session(&s);
 	if (ret) {
 		out->outcome = SOURCE_OUT_KEPT;
 		return ret;

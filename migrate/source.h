@@ -31,8 +31,10 @@
 #include "migrate/session.h"
 #include "toolstack/config.h"
 
-/** What the source does to its guest; all but suspend() are idempotent. */
+/** What the source does to its guest; all but suspend() may be repeated. */
 struct source_guest_ops {
+	/** check() - can it suspend, as far as one can see before it is asked? */
+	int (*check)(void *ctx, char why[200]);
 	/** suspend() - bring it to its suspend hypercall; -errno: it runs on. */
 	int (*suspend)(void *ctx, char why[200]);
 	/** resume() - end log-dirty; if it stands suspended, let it go on in place. */
@@ -58,6 +60,12 @@ struct source_peer_ops {
 		       const struct stream_io **in, char why[200]);
 	/** disconnect() - close it; harmless twice. */
 	void (*disconnect)(void *ctx);
+	/**
+	 * hurry() - from now on all posts together take at most @ms; what comes
+	 * later fails with -ETIMEDOUT.  Replaces what an earlier call said.
+	 * May be NULL.
+	 */
+	void (*hurry)(void *ctx, unsigned int ms);
 };
 
 struct source_params {
@@ -73,8 +81,9 @@ struct source_params {
 	struct policy_limits limits;
 	struct policy_costs costs;
 	struct progress *progress;
-	unsigned int decide_timeout_ms;	/* to reach the target again after HANDED_OVER */
+	unsigned int decide_timeout_ms;	/* for all that is asked after a failure */
 	bool dry_run;
+	bool leave_memory;		/* save_params' */
 	const volatile sig_atomic_t *cancel; /* nonzero: stop and keep the guest here */
 };
 
@@ -103,6 +112,7 @@ struct source_result {
 	char session[SESSION_ID_BYTES];
 	unsigned int nr_rounds;		/* live ones */
 	struct policy_round rounds[POLICY_MAX_ROUNDS];
+	uint64_t last_pages;		/* of the last round, the guest standing */
 	struct policy_forecast forecast; /* dry run */
 	uint64_t total_us;
 	uint64_t bytes;

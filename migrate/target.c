@@ -22,12 +22,14 @@
 #define MAX_KEPT	64		/* ended sessions that still answer */
 #define CLEANUP_WAIT_S	20
 #define PROTOCOL	1
+#define MAX_PINGS	16
 
 struct target_session {
 	struct target_session *next;
 	char id[SESSION_ID_BYTES];
 	enum target_state state;
 	struct target_demand demand;
+	unsigned int pings;		/* the source wants to compare the clocks */
 	struct restore_domain_ids ids;
 	void *host;			/* NULL once released */
 	struct journal journal;		/* fd -1: none */
@@ -399,6 +401,7 @@ int target_prepare(struct target *t, const json_t *request, json_t **reply)
 	char why[200] = "";
 	struct target_session *s;
 	bool cleanup = false;
+	uint64_t pings;
 	int ret;
 
 	if (!id_valid(id)) {
@@ -409,6 +412,8 @@ int target_prepare(struct target *t, const json_t *request, json_t **reply)
 	if (!s)
 		return 500;
 	ret = parse_demand(request, &s->demand, why, &refusal);
+	if (!parse_number(request, "pings", MAX_PINGS, &pings))
+		s->pings = (unsigned int)pings;
 	if (!ret && s->demand.dry_run) {
 		ret = t->p.ops->prepare(t->p.ctx, &s->demand, &s->host, &s->ids, why, &refusal);
 		*reply = ret ? refuse(refusal, why) : json_pack("{s:s}", "state", "would-accept");
@@ -452,7 +457,7 @@ int target_prepare(struct target *t, const json_t *request, json_t **reply)
 struct receive {
 	struct target *t;
 	struct target_session *s;
-	const struct stream_io *out;
+	const struct stream_io *in, *out;
 };
 
 static int hook_prepare(void *ctx, const Stream__StreamInfo *info,
@@ -500,40 +505,6 @@ static void hook_phase(void *ctx, const char *name)
 	struct receive *rx = ctx;
 
 	phase_begin(rx->s, name);
-}
-
-static const struct restore_hooks receive_hooks = {
-	.prepare = hook_prepare, .batch = hook_batch, .round_end = hook_round_end,
-	.phase = hook_phase,
-};
-
-static int receive_stream(struct receive *rx, const struct stream_io *in)
-{
-	struct target_session *s = rx->s;
-	struct restore_result result = { 0 };
-	struct stream_reader *reader;
-	int ret;
-
-	ret = stream_reader_new(in, &reader);
-	if (ret)
-		return ret;
-	ret = restore_domain(rx->t->p.ops->hcall(s->host), reader, &receive_hooks, rx, &result);
-	stream_reader_free(reader);
-	if (ret) {
-		pthread_mutex_lock(&rx->t->lock);
-		note_error(s, result.error[0] ? result.error : strerror(-ret));
-		pthread_mutex_unlock(&rx->t->lock);
-		return ret;
-	}
-	phase_begin(s, "introduce");
-	ret = rx->t->p.ops->introduce(s->host, &result);
-	phase_begin(s, NULL);
-	if (ret) {
-		pthread_mutex_lock(&rx->t->lock);
-		note_error(s, "xenstored or xenconsoled did not take the domain");
-		pthread_mutex_unlock(&rx->t->lock);
-	}
-	return ret;
 }
 
 /* The connection died in READY: the source may still decide through HTTP. */
@@ -588,6 +559,92 @@ static void hand_over(struct target *t, struct target_session *s, const struct s
 	wait_decision(t, s);
 }
 
+/* Complete: from here on the source decides. */
+static int become_ready(struct target *t, struct target_session *s)
+{
+	int ret;
+
+	pthread_mutex_lock(&t->lock);
+	ret = move_locked(t, s, TARGET_READY) ? -ECANCELED : 0;
+	if (!ret)
+		s->deadline_us = ledger_now_us() + t->p.ready_timeout_ms * 1000ull;
+	pthread_mutex_unlock(&t->lock);
+	return ret;
+}
+
+static int hook_complete(void *ctx, const struct restore_result *result)
+{
+	struct receive *rx = ctx;
+	struct target_session *s = rx->s;
+	int ret;
+
+	phase_begin(s, "introduce");
+	ret = rx->t->p.ops->introduce(s->host, result);
+	phase_begin(s, NULL);
+	if (ret) {
+		pthread_mutex_lock(&rx->t->lock);
+		note_error(s, "xenstored or xenconsoled did not take the domain");
+		pthread_mutex_unlock(&rx->t->lock);
+		return ret;
+	}
+	ret = become_ready(rx->t, s);
+	if (!ret)
+		hand_over(rx->t, s, rx->in, rx->out);
+	return ret;
+}
+
+static const struct restore_hooks receive_hooks = {
+	.prepare = hook_prepare, .batch = hook_batch, .round_end = hook_round_end,
+	.phase = hook_phase, .complete = hook_complete,
+};
+
+/* 0: it was READY and its hand-over is over, one way or the other. */
+static int receive_stream(struct receive *rx)
+{
+	struct target_session *s = rx->s;
+	struct restore_result result = { 0 };
+	struct stream_reader *reader;
+	int ret;
+
+	ret = stream_reader_new(rx->in, &reader);
+	if (ret)
+		return ret;
+	ret = restore_domain(rx->t->p.ops->hcall(s->host), reader, &receive_hooks, rx, &result);
+	stream_reader_free(reader);
+	if (ret) {
+		pthread_mutex_lock(&rx->t->lock);
+		note_error(s, result.error[0] ? result.error : strerror(-ret));
+		pthread_mutex_unlock(&rx->t->lock);
+	}
+	return ret;
+}
+
+static json_t *with_clock(const char *msg)
+{
+	return json_pack("{s:s, s:I}", "msg", msg, "clock_us", (json_int_t)ledger_now_us());
+}
+
+/* A word, and as many answers about the clock as the source asked for. */
+static int greet(struct target_session *s, const struct stream_io *in,
+		 const struct stream_io *out)
+{
+	json_t *msg = with_clock("hello");
+	int ret;
+
+	if (msg)
+		json_object_set_new(msg, "pings", json_integer(s->pings));
+	ret = wire_send(out, msg);
+	for (unsigned int i = 0; !ret && i < s->pings; i++) {
+		ret = wire_recv(in, &msg);
+		if (!ret && !wire_is(msg, "ping"))
+			ret = -EPROTO;
+		json_decref(msg);
+		if (!ret)
+			ret = wire_send(out, with_clock("pong"));
+	}
+	return ret;
+}
+
 static void send_error(struct target_session *s, const struct stream_io *out)
 {
 	wire_send(out, json_pack("{s:s, s:s}", "msg", "error", "error", s->error));
@@ -619,24 +676,16 @@ int target_receive(struct target *t, const char *id, const struct stream_io *in,
 	s = start_receiving(t, id, &ret);
 	if (!s)
 		return ret;
-	rx = (struct receive) { .t = t, .s = s, .out = out };
-	ret = wire_send(out, json_pack("{s:s, s:I}", "msg", "hello", "clock_us",
-				       (json_int_t)ledger_now_us()));
+	rx = (struct receive) { .t = t, .s = s, .in = in, .out = out };
+	ret = greet(s, in, out);
 	if (!ret)
-		ret = receive_stream(&rx, in);
+		ret = receive_stream(&rx);
 	pthread_mutex_lock(&t->lock);
-	if (ret) {
+	if (ret)
 		abort_locked(t, s, strerror(-ret));
-	} else if (move_locked(t, s, TARGET_READY)) {
-		ret = -ECANCELED;
-	} else {
-		s->deadline_us = ledger_now_us() + t->p.ready_timeout_ms * 1000ull;
-	}
 	pthread_mutex_unlock(&t->lock);
 	if (ret)
 		send_error(s, out);
-	else
-		hand_over(t, s, in, out);
 
 	pthread_mutex_lock(&t->lock);
 	owns = target_state_owns(s->state);

@@ -154,9 +154,10 @@ def full_disk(w):
 
 @story.step
 def guest_that_does_not_answer(w):
-    """A paused guest cannot suspend: time-out, no file, and it goes on when unpaused."""
+    """A paused guest cannot suspend: said at once, no file, and it goes on when unpaused."""
     w.sh("godwit pause web1")
-    refused(w, "godwit save -t 2 web1 /root/never.gws", 5)
+    line = refused(w, "godwit save -t 30 web1 /root/never.gws", 5)
+    expect("paused" in line, f"{line!r} does not say that it is paused")
     expect_equal(w.sh("ls /root | grep never; true").out, "", "files")
     w.sh("godwit unpause web1")
     wait_until("web1 answers", lambda: guest.ask(w.lab.net, WEB1, "dirtier", timeout=2, tries=1), 30)

@@ -179,6 +179,29 @@ static void merge_survives_absurd_clocks(void **state)
 	}
 }
 
+/* Clocks that put the run before the stop: never less than what one clock knows. */
+static void run_is_confined(void **state)
+{
+	struct ledger l, other = two_sides();
+	uint64_t us;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		ledger_init(&l, LEDGER_SOURCE);
+		ledger_mark_stop(&l, 1800000);
+		ledger_confine_run(&l, 1, 2);
+		assert_false(l.has_run);
+		ledger_merge(&l, &other, i ? INT64_MIN : INT64_MAX, 5);
+		ledger_confine_run(&l, 1850000, 1870000);
+		assert_true(ledger_downtime_us(&l, &us));
+		assert_int_equal(us, i ? 70000 : 50000);
+		l.run_us = 1860000;
+		ledger_confine_run(&l, 1850000, 1870000);
+		ledger_confine_run(&l, 1900000, 1870000);	/* contradiction: no news */
+		assert_true(ledger_downtime_us(&l, &us));
+		assert_int_equal(us, 60000);
+	}
+}
+
 static void table_is_for_people(void **state)
 {
 	struct ledger l = two_sides();
@@ -296,6 +319,7 @@ int main(void)
 		cmocka_unit_test(downtime_needs_both_marks),
 		cmocka_unit_test(merge_moves_the_other_clock),
 		cmocka_unit_test(merge_survives_absurd_clocks),
+		cmocka_unit_test(run_is_confined),
 		cmocka_unit_test(table_is_for_people),
 		cmocka_unit_test(json_round_trips),
 		cmocka_unit_test(hostile_json_is_refused),

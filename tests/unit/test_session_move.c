@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -69,7 +70,7 @@ struct rig {
 	int lose_reply;			/* ... whose answer is lost */
 	int lose_from;			/* all POSTs from here on are lost */
 	int posts;
-	bool deaf;
+	bool deaf, paused;
 	enum target_refusal refuse;
 	bool refusing;
 	bool introduce_fails;
@@ -261,6 +262,16 @@ static void on_src_call(struct hcall *h)
 	step(rig);
 }
 
+static int guest_check(void *ctx, char why[200])
+{
+	struct rig *r = ctx;
+
+	if (!r->paused)
+		return 0;
+	strcpy(why, "it is paused");
+	return -EBUSY;
+}
+
 static int guest_suspend(void *ctx, char why[200])
 {
 	struct rig *r = ctx;
@@ -307,7 +318,7 @@ static bool guest_exists(void *ctx)
 }
 
 static const struct source_guest_ops guest_ops = {
-	.suspend = guest_suspend, .resume = guest_resume, .destroy = guest_destroy,
+	.check = guest_check, .suspend = guest_suspend, .resume = guest_resume, .destroy = guest_destroy,
 	.exists = guest_exists,
 };
 
@@ -673,6 +684,23 @@ static void test_deaf_guest(void **state)
 	assert_int_equal(r.out.cause, SOURCE_CAUSE_SUSPEND);
 	assert_non_null(strstr(r.out.why, "does not answer"));
 	assert_one_copy(&r);
+	rig_release(&r);
+}
+
+/* A paused guest: said at once, and nothing was begun anywhere. */
+static void test_paused_guest(void **state)
+{
+	struct rig r;
+
+	rig_init(&r, 1);
+	r.paused = true;
+	assert_int_equal(move(&r), -EBUSY);
+	assert_int_equal(r.out.outcome, SOURCE_OUT_KEPT);
+	assert_int_equal(r.out.cause, SOURCE_CAUSE_SUSPEND);
+	assert_non_null(strstr(r.out.why, "paused"));
+	assert_int_equal(r.posts, 0);
+	assert_one_copy(&r);
+	assert_no_journal(&r);
 	rig_release(&r);
 }
 
@@ -1060,6 +1088,177 @@ static void test_server_ends(void **state)
 	rig_release(&r);
 }
 
+/* --- a line that falls silent: no end, no error, nothing moves any more ----------------- */
+
+#define SILENT_MS	1000
+#define PROXY_LINKS	16
+
+struct proxy {
+	int listener;
+	unsigned int server_port;
+	int fds[PROXY_LINKS][2];	/* client's, server's */
+	unsigned int nr;
+	uint64_t freeze_at, passed;	/* bytes to the server, but on the first connection */
+	const char *freeze_word;	/* what holds it never arrives; NULL: none */
+	volatile bool frozen, stop;
+	pthread_t thread;
+};
+
+static void proxy_accept(struct proxy *p)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(p->server_port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = accept(p->listener, NULL, NULL);
+
+	assert_true(fd >= 0 && p->nr < PROXY_LINKS);
+	p->fds[p->nr][0] = fd;
+	p->fds[p->nr][1] = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(p->fds[p->nr][1], (struct sockaddr *)&a, sizeof(a)), 0);
+	p->nr++;
+}
+
+static void proxy_pass(struct proxy *p, unsigned int link, int from)
+{
+	char buf[4096];
+	size_t room = sizeof(buf);
+	ssize_t n;
+
+	if (link && !from && p->freeze_at - p->passed < room)
+		room = p->freeze_at - p->passed;
+	n = room ? recv(p->fds[link][from], buf, room, 0) : 0;
+	if (n > 0 && p->freeze_word && memmem(buf, n, p->freeze_word, strlen(p->freeze_word))) {
+		p->frozen = true;
+		return;
+	}
+	if (n > 0)
+		send(p->fds[link][!from], buf, n, MSG_NOSIGNAL);
+	if (n <= 0 && room) {
+		shutdown(p->fds[link][!from], SHUT_WR);
+		/* poll() passes negative ones by; proxy_stop() turns them back. */
+		p->fds[link][from] = -1 - p->fds[link][from];
+	}
+	if (link && !from && n > 0)
+		p->passed += n;
+	if (p->passed == p->freeze_at)
+		p->frozen = true;
+}
+
+static void *proxy_thread(void *arg)
+{
+	struct proxy *p = arg;
+
+	while (!p->stop) {
+		struct pollfd set[1 + 2 * PROXY_LINKS] = { { p->listener, POLLIN, 0 } };
+		unsigned int nr = p->nr;
+
+		for (unsigned int i = 0; i < 2 * nr; i++)
+			set[1 + i] = (struct pollfd) { p->fds[i / 2][i % 2], POLLIN, 0 };
+		if (p->frozen) {
+			usleep(10000);
+			continue;
+		}
+		poll(set, 1 + 2 * nr, 10);
+		if (set[0].revents)
+			proxy_accept(p);
+		for (unsigned int i = 0; i < 2 * nr && !p->frozen; i++)
+			if (set[1 + i].revents)
+				proxy_pass(p, i / 2, i % 2);
+	}
+	return NULL;
+}
+
+static void proxy_start(struct proxy *p, unsigned int server_port, uint64_t freeze_at,
+			const char *freeze_word, char url[64])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+
+	*p = (struct proxy) { .server_port = server_port, .freeze_at = freeze_at,
+			      .freeze_word = freeze_word };
+	p->listener = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(p->listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(p->listener, 8), 0);
+	assert_int_equal(getsockname(p->listener, (struct sockaddr *)&a, &len), 0);
+	snprintf(url, 64, "http://127.0.0.1:%u", ntohs(a.sin_port));
+	assert_int_equal(pthread_create(&p->thread, NULL, proxy_thread, p), 0);
+}
+
+static void proxy_stop(struct proxy *p)
+{
+	p->stop = true;
+	pthread_join(p->thread, NULL);
+	for (unsigned int i = 0; i < 2 * p->nr; i++) {
+		int fd = p->fds[i / 2][i % 2];
+
+		close(fd < 0 ? -1 - fd : fd);
+	}
+	close(p->listener);
+}
+
+/* A move through the proxy; the bytes that passed on the data connection. */
+static uint64_t silent_move(uint64_t freeze_at, const char *freeze_word,
+			    enum source_outcome expected)
+{
+	uint64_t start, spent_ms, passed;
+	struct source_params p;
+	struct server *server;
+	struct client *client;
+	struct proxy proxy;
+	struct rig r;
+	json_t *health;
+	char url[64];
+	int ret;
+
+	rig_init(&r, 3);
+	open_server(&r, &server, &health, url);
+	proxy_start(&proxy, server_port(server), freeze_at, freeze_word, url);
+	assert_int_equal(client_new(url, SILENT_MS, &client), 0);
+	p = params(&r);
+	p.peer = &client_ops;
+	p.peer_ctx = client;
+	p.peer_name = url;
+	p.decide_timeout_ms = SILENT_MS;
+	start = ledger_now_us();
+	ret = source_move(&p, &r.out);
+	spent_ms = (ledger_now_us() - start) / 1000;
+	assert_int_equal(r.out.outcome, expected);
+	if (ret) {
+		assert_string_not_equal(r.out.why, "");
+		/* One time-out to notice, one for all that is asked then. */
+		assert_in_range(spent_ms, SILENT_MS - 100, 2 * SILENT_MS + 700);
+	}
+	if (r.out.outcome == SOURCE_OUT_IN_DOUBT) {
+		/* There if it heard the go, and nowhere else. */
+		assert_int_equal(fake_nr_running(uuid), !strcmp(freeze_word, "\"running\""));
+		proxy.freeze_at = NEVER;
+		proxy.freeze_word = NULL;
+		proxy.frozen = false;
+		assert_int_equal(source_recover(&p, false, &r.out), 0);
+	}
+	client_free(client);
+	passed = proxy.passed;
+	proxy_stop(&proxy);
+	server_stop(server);
+	target_close(r.target);
+	open_target(&r);
+	assert_one_copy(&r);
+	assert_no_journal(&r);
+	json_decref(health);
+	rig_release(&r);
+	return passed;
+}
+
+static void test_silent_line(void **state)
+{
+	uint64_t total = silent_move(NEVER, NULL, SOURCE_OUT_MOVED);
+
+	silent_move(total / 2, NULL, SOURCE_OUT_KEPT);
+	silent_move(NEVER, "\"ready\"", SOURCE_OUT_KEPT);
+	silent_move(NEVER, "\"go\"", SOURCE_OUT_IN_DOUBT);
+	silent_move(NEVER, "\"running\"", SOURCE_OUT_IN_DOUBT);
+}
+
 static int raw_request(unsigned int port, const char *text, char *reply, size_t len)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
@@ -1140,6 +1339,7 @@ int main(void)
 		cmocka_unit_test(test_dry_run),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_deaf_guest),
+		cmocka_unit_test(test_paused_guest),
 		cmocka_unit_test(test_target_fails_late),
 		cmocka_unit_test(test_cut_to_target),
 		cmocka_unit_test(test_cut_from_target),
@@ -1154,11 +1354,15 @@ int main(void)
 		cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test(test_over_http),
 		cmocka_unit_test(test_server_ends),
+		cmocka_unit_test(test_silent_line),
 		cmocka_unit_test(test_http_requests),
 		cmocka_unit_test(test_urls),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
 	log_init("test", LOG_LEVEL_ERR);
+	/* TEST=test_silent_line: only this one, or a pattern with '*'. */
+	if (getenv("TEST"))
+		cmocka_set_test_filter(getenv("TEST"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
