@@ -43,6 +43,14 @@ static int stop(void *ctx)
 	return 0;
 }
 
+static int resume(void *ctx)
+{
+	struct rig *r = ctx;
+
+	fake_resume(r->src, r->domid);
+	return 0;
+}
+
 static int round_end(void *ctx, const struct save_round *round)
 {
 	struct rig *r = ctx;
@@ -60,7 +68,7 @@ static int batch(void *ctx, const struct save_round *so_far)
 }
 
 static const struct save_hooks hooks = {
-	.stop_guest = stop, .round_end = round_end, .batch = batch,
+	.stop_guest = stop, .resume_guest = resume, .round_end = round_end, .batch = batch,
 };
 
 static void make_config(struct domain_config *cfg)
@@ -74,7 +82,7 @@ static void make_config(struct domain_config *cfg)
 	cfg->cmdline = strdup("quiet");
 }
 
-static int save(struct rig *r, bool live)
+static int save_snapshot(struct rig *r, bool live, const struct save_snapshot *snapshot)
 {
 	struct save_facts facts;
 	struct domain_config cfg;
@@ -82,7 +90,7 @@ static int save(struct rig *r, bool live)
 	struct stream_writer *w;
 	struct save_params p = {
 		.hcall = r->src, .domid = r->domid, .info = &desc.info, .domain = &desc.domain,
-		.live = live, .delta_pages = 64, .hooks = &hooks, .ctx = r,
+		.live = live, .snapshot = snapshot, .delta_pages = 64, .hooks = &hooks, .ctx = r,
 	};
 	int ret;
 
@@ -97,6 +105,11 @@ static int save(struct rig *r, bool live)
 	describe_release(&desc);
 	config_release(&cfg);
 	return ret;
+}
+
+static int save(struct rig *r, bool live)
+{
+	return save_snapshot(r, live, NULL);
 }
 
 static int prepare(void *ctx, const Stream__StreamInfo *info, const Stream__DomainInfo *d,
@@ -186,6 +199,54 @@ static void test_live(void **state)
 		arrive(&r);
 		rig_release(&r);
 	}
+}
+
+/* It runs on and writes while the frozen memory is read: what arrives is the moment of the stop. */
+static void test_snapshot_is_the_moment(void **state)
+{
+	const struct save_snapshot snap = { .reserve_pages = 100 };
+
+	for (unsigned int seed = 0; seed < 8; seed++) {
+		struct rig r;
+
+		rig_init(&r, seed % 2 ? 3000 : 700, seed * 9, seed);
+		assert_int_equal(save_snapshot(&r, false, &snap), 0);
+		assert_string_equal(r.saved.error, "");
+		assert_false(r.saved.stopped);
+		assert_int_equal(fake_state(r.src, r.domid), FAKE_RUNNING);
+		assert_true(r.src->doms[r.domid].logdirty);
+		if (seed)
+			assert_false(fake_same_memory(r.src, r.domid));
+		arrive(&r);
+		rig_release(&r);
+	}
+}
+
+static void test_snapshot_given_up(void **state)
+{
+	const struct save_snapshot snap = { .reserve_pages = 100 };
+	struct rig r;
+
+	rig_init(&r, 3000, 9, 5);
+	r.cancel_at_batch = 2;
+	assert_int_equal(save_snapshot(&r, false, &snap), -ECANCELED);
+	assert_int_equal(fake_state(r.src, r.domid), FAKE_RUNNING);
+	assert_null(r.src->doms[r.domid].frozen);
+	assert_true(r.src->doms[r.domid].pages[0].dirty);
+	rig_release(&r);
+}
+
+/* Log-dirty was off: a delta would lack what was written meanwhile. */
+static void test_delta_needs_tracking(void **state)
+{
+	Stream__Parent parent = STREAM__PARENT__INIT;
+	const struct save_snapshot snap = { .delta = true, .parent = &parent };
+	struct rig r;
+
+	rig_init(&r, 700, 9, 5);
+	assert_int_equal(save_snapshot(&r, false, &snap), -ESTALE);
+	assert_int_equal(fake_state(r.src, r.domid), FAKE_RUNNING);
+	rig_release(&r);
 }
 
 static void test_cancel_leaves_guest(void **state)
@@ -297,6 +358,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_snapshot_is_the_moment),
+		cmocka_unit_test(test_snapshot_given_up),
+		cmocka_unit_test(test_delta_needs_tracking),
 		cmocka_unit_test(test_cancel_leaves_guest),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_flipped),

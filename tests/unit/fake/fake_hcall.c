@@ -90,6 +90,14 @@ static void guest_step(struct fake_domain *d)
 		guest_write(d);
 }
 
+static void snapshot_end(struct fake_domain *d)
+{
+	free(d->frozen);
+	free(d->in_set);
+	d->frozen = NULL;
+	d->in_set = NULL;
+}
+
 static struct fake_domain *enter(struct hcall *h, domid_t domid, int *err)
 {
 	if (h->on_call)
@@ -133,8 +141,10 @@ void fake_host_free(struct hcall *h)
 {
 	if (h->bufs)
 		die("hypercall buffers leaked");
-	for (unsigned int i = 0; i < FAKE_MAX_DOMS; i++)
+	for (unsigned int i = 0; i < FAKE_MAX_DOMS; i++) {
+		snapshot_end(&h->doms[i]);
 		free(h->doms[i].pages);
+	}
 	for (int i = 0; i < MAX_HOSTS; i++)
 		if (hosts[i] == h)
 			hosts[i] = NULL;
@@ -155,6 +165,7 @@ domid_t fake_domain_empty(struct hcall *h, const uint8_t uuid[16], unsigned int 
 	if (domid) {
 		struct fake_domain *d = &h->doms[domid];
 
+		snapshot_end(d);
 		free(d->pages);
 		memset(d, 0, sizeof(*d));
 		d->run = FAKE_NEVER_RAN;
@@ -227,6 +238,15 @@ unsigned int fake_nr_running(const uint8_t uuid[16])
 	return nr;
 }
 
+void fake_resume(struct hcall *h, domid_t domid)
+{
+	pthread_mutex_lock(&lock);
+	if (h->doms[domid].run != FAKE_SUSPENDED)
+		die("resumed, but it did not stand");
+	h->doms[domid].run = FAKE_RUNNING;
+	pthread_mutex_unlock(&lock);
+}
+
 void fake_run(struct hcall *h, domid_t domid)
 {
 	struct fake_domain *d = &h->doms[domid];
@@ -247,6 +267,7 @@ void fake_destroy(struct hcall *h, domid_t domid)
 	struct fake_domain *d = &h->doms[domid];
 
 	pthread_mutex_lock(&lock);
+	snapshot_end(d);
 	free(d->pages);
 	memset(d, 0, sizeof(*d));
 	pthread_mutex_unlock(&lock);
@@ -342,6 +363,8 @@ int hcall_godwit_logdirty_enable_all(struct hcall *h, domid_t domid)
 
 	if (!d)
 		return err;
+	if (d->logdirty)
+		return leave(-EEXIST);
 	d->logdirty = true;
 	for (unsigned int i = 0; i < d->nr_pages; i++)
 		d->pages[i].dirty = d->pages[i].hw_dirty = false;
@@ -401,6 +424,87 @@ static bool all_zero(const uint8_t *bytes)
 	return !bytes[0] && !memcmp(bytes, bytes + 1, 4095);
 }
 
+/* All pages are copied at once: the real one does it page by page, to the same effect. */
+static int snapshot_begin(struct fake_domain *d, bool full, uint64_t *nr)
+{
+	if (d->run != FAKE_SUSPENDED || !d->logdirty)
+		return -EBUSY;
+	d->frozen = malloc(d->nr_pages * sizeof(*d->frozen));
+	d->in_set = calloc(d->nr_pages, sizeof(*d->in_set));
+	memcpy(d->frozen, d->pages, d->nr_pages * sizeof(*d->frozen));
+	for (unsigned int i = 0; i < d->nr_pages; i++) {
+		d->in_set[i] = full || d->pages[i].dirty || d->pages[i].hw_dirty;
+		d->pages[i].dirty = d->pages[i].hw_dirty = false;
+		*nr += d->in_set[i];
+	}
+	return 0;
+}
+
+static int snapshot_fetch(const struct fake_domain *d, struct godwit_snapshot *op)
+{
+	uint64_t *pfns = (uint64_t *)(uintptr_t)op->pfns;
+
+	if (!d->frozen)
+		return -EINVAL;
+	for (; op->cursor < d->nr_pages && op->nr_out < op->max_pfns; op->cursor++)
+		if (d->in_set[op->cursor])
+			pfns[op->nr_out++] = op->cursor;
+	return 0;
+}
+
+static void snapshot_abort(struct fake_domain *d)
+{
+	/* What was read is dirty again, too; this world does not remember it: all of it. */
+	for (unsigned int i = 0; d->frozen && i < d->nr_pages; i++)
+		d->pages[i].dirty = true;
+	snapshot_end(d);
+}
+
+int hcall_godwit_snapshot(struct hcall *h, struct godwit_snapshot *op)
+{
+	int err, ret = 0;
+	struct fake_domain *d = enter(h, op->domid, &err);
+
+	if (!d)
+		return err;
+	op->end_pfn = d->nr_pages;
+	op->nr_out = 0;
+	switch (op->action) {
+	case GODWIT_SNAPSHOT_PREPARE:
+		snapshot_abort(d);
+		ret = d->logdirty ? 0 : -EINVAL;
+		break;
+	case GODWIT_SNAPSHOT_BEGIN:
+		ret = snapshot_begin(d, op->flags & GODWIT_SNAPSHOT_FULL, &op->nr_pfns);
+		break;
+	case GODWIT_SNAPSHOT_FETCH:
+		ret = snapshot_fetch(d, op);
+		break;
+	case GODWIT_SNAPSHOT_COMMIT:
+		d->cookie = op->cookie;
+		snapshot_end(d);
+		break;
+	case GODWIT_SNAPSHOT_ABORT:
+		snapshot_abort(d);
+		break;
+	}
+	op->cookie = d->cookie;
+	return leave(ret);
+}
+
+/* The page to read, with a snapshot the frozen one, which is read once. */
+static struct fake_page *page_to_read(struct fake_domain *d, uint64_t pfn)
+{
+	if (pfn >= d->nr_pages)
+		return NULL;
+	if (!d->frozen)
+		return &d->pages[pfn];
+	if (!d->in_set[pfn])
+		die("a pfn that is not in the snapshot, or was read before");
+	d->in_set[pfn] = false;
+	return &d->frozen[pfn];
+}
+
 int hcall_godwit_read_frames_all(struct hcall *h, domid_t domid, const uint64_t *pfns,
 				 uint8_t *types, void *buffer, unsigned int nr)
 {
@@ -410,11 +514,11 @@ int hcall_godwit_read_frames_all(struct hcall *h, domid_t domid, const uint64_t 
 	if (!d)
 		return err;
 	for (unsigned int i = 0; i < nr; i++) {
-		struct fake_page *p = pfns[i] < d->nr_pages ? &d->pages[pfns[i]] : NULL;
+		struct fake_page *p = page_to_read(d, pfns[i]);
 		uint8_t *slot = (uint8_t *)buffer + 4096 * i;
 
 		types[i] = p ? p->type : GODWIT_PAGE_ABSENT;
-		if (p && is_table(p->type) && d->run == FAKE_RUNNING && next_random() % 3 == 0)
+		if (p && is_table(p->type) && d->run == FAKE_RUNNING && !d->frozen && next_random() % 3 == 0)
 			types[i] = GODWIT_PAGE_RETRY;
 		else if (types[i] == GODWIT_PAGE_DATA && all_zero(p->bytes))
 			types[i] = GODWIT_PAGE_ZERO;

@@ -51,6 +51,9 @@ struct fake_domain {
 	uint8_t contexts[FAKE_MAX_VCPUS][FAKE_CONTEXT];
 	uint8_t shared_info[4096];
 	struct fake_page *pages;
+	struct fake_page *frozen;	/* GODWIT_OP_snapshot: all pages at BEGIN; NULL: none */
+	bool *in_set;			/* of it, not read yet */
+	uint64_t cookie;
 };
 
 struct hcall {
@@ -77,6 +80,9 @@ domid_t fake_domain_empty(struct hcall *h, const uint8_t uuid[16], unsigned int 
 
 /** fake_suspend() - the guest stands; the world keeps its memory. */
 void fake_suspend(struct hcall *h, domid_t domid);
+
+/** fake_resume() - a suspended guest goes on in place. */
+void fake_resume(struct hcall *h, domid_t domid);
 
 /** fake_run() - let it execute: asserts that it is complete and the only one. */
 void fake_run(struct hcall *h, domid_t domid);
