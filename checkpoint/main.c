@@ -10,6 +10,7 @@
 
 #include "checkpoint/cmd.h"
 #include "checkpoint/cmd_take.h"
+#include "checkpoint/guard.h"
 
 static const struct {
 	const char *name;
@@ -53,6 +54,8 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
 	}
+	if (argc >= 2 && !strcmp(argv[1], "guard"))
+		return guard_main(argc - 1, argv + 1);
 	if (argc >= 3) {
 		argv[0] = (char *)"take";	/* checkpoint DOM STORE */
 		return cmd_take(argc, argv);

@@ -15,6 +15,7 @@
 
 #include "checkpoint/catalog.h"
 #include "checkpoint/describe.h"
+#include "checkpoint/guard.h"
 #include "checkpoint/suspend.h"
 #include "toolstack/lib/io.h"
 #include "toolstack/lib/log.h"
@@ -38,6 +39,8 @@ struct take {
 	uint8_t *buf;			/* bytes on their way into the store */
 	size_t buf_len;
 
+	int lock;			/* descriptor */
+	struct guard guard;		/* while the guest stands for long */
 	uint64_t phase_start_us;
 };
 
@@ -246,6 +249,22 @@ static void settle_snapshot(struct take *t, bool durable)
 		log_warn_errno(ret, "%s: the next checkpoint will be a full one", t->cfg.name);
 }
 
+static int write_guarded(struct take *t, struct stream_writer *w)
+{
+	struct guard g;
+	int ret = guard_start(&g, t->p->domid, t->lock);
+
+	if (ret)
+		return fail(t, ret, "starting a guard");
+	ret = write_stream(t, w);
+	/* TAKE_STOP, TAKE_OFF: it stands until settle_guest(), and the guard until then. */
+	if (t->p->way == TAKE_LIVE)
+		guard_release(&g);
+	else
+		t->guard = g;
+	return ret;
+}
+
 static int put_stream(struct take *t)
 {
 	struct stream_io io = { .write = put_write, .flush = put_flush, .ctx = t };
@@ -258,7 +277,7 @@ static int put_stream(struct take *t)
 	ret = stream_writer_new(&io, &w);
 	if (!ret) {
 		stream_writer_keep_index(w);
-		ret = write_stream(t, w);
+		ret = write_guarded(t, w);
 		stream_writer_free(w);
 	}
 	if (ret) {
@@ -277,14 +296,18 @@ static int put_stream(struct take *t)
 /* TAKE_STOP and TAKE_OFF: the guest has stood all the while. */
 static int settle_guest(struct take *t, int ret)
 {
-	int resumed;
+	int resumed = 0;
 
 	if (t->p->way == TAKE_LIVE)
 		return ret;
-	if (!ret && t->p->way == TAKE_OFF)
-		return domain_destroy(t->p->ts, t->p->domid);
-	hook_phase(t, "resume");
-	resumed = suspend_resume(t->p->ts, t->p->domid);
+	if (!ret && t->p->way == TAKE_OFF) {
+		ret = domain_destroy(t->p->ts, t->p->domid);
+	} else {
+		hook_phase(t, "resume");
+		resumed = suspend_resume(t->p->ts, t->p->domid);
+	}
+	if (t->guard.pid)
+		guard_release(&t->guard);
 	if (resumed)
 		fail(t, resumed, "the guest cannot be resumed");
 	return ret ? ret : resumed;
@@ -347,14 +370,15 @@ static int lock_domain(const uint8_t uuid[16])
 
 static int take_locked(struct take *t)
 {
-	int fd = lock_domain(t->cfg.uuid), ret;
+	int ret;
 
-	if (fd == -EBUSY)
-		return fail(t, fd, "another checkpoint of it is being taken");
-	if (fd < 0)
-		return fail(t, fd, LOCK_DIR);
+	t->lock = lock_domain(t->cfg.uuid);
+	if (t->lock == -EBUSY)
+		return fail(t, t->lock, "another checkpoint of it is being taken");
+	if (t->lock < 0)
+		return fail(t, t->lock, LOCK_DIR);
 	ret = take_configured(t);
-	close(fd);
+	close(t->lock);
 	return ret;
 }
 
