@@ -140,8 +140,10 @@ int cmd_take(int argc, char **argv)
 		return CMD_NO_HOST;
 	}
 	ret = domain_find(&ts, argv[i], &p.domid);
-	if (!ret && !p.domid)
+	if (!ret && !p.domid) {
+		log_err("%s: dom0 cannot be checkpointed", argv[i]);
 		ret = -ESRCH;
+	}
 	if (!ret) {
 		p.way = off ? TAKE_OFF : stop ? TAKE_STOP : TAKE_LIVE;
 		p.full = full;
