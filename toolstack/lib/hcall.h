@@ -343,6 +343,26 @@ int hcall_godwit_snapshot_abort(struct hcall *h, domid_t domid);
 /** hcall_godwit_snapshot_status() - how it stands; st->cookie also without a snapshot. */
 int hcall_godwit_snapshot_status(struct hcall *h, domid_t domid, struct godwit_snapshot *st);
 
+/** hcall_godwit_lazy() - any action of GODWIT_OP_lazy, one call; op->pfns: hypercall memory or 0. */
+int hcall_godwit_lazy(struct hcall *h, struct godwit_lazy *op);
+
+/**
+ * hcall_godwit_lazy_mark() - these pfns get their bytes when the domain runs.
+ * @pfns: hypercall memory, uint64_t[nr]
+ * @nr:   1..65536
+ * @port: event channel of domain 0 that is signalled when one is asked for, 0: none
+ */
+int hcall_godwit_lazy_mark(struct hcall *h, domid_t domid, const uint64_t *pfns, unsigned int nr, uint32_t port);
+
+/**
+ * hcall_godwit_lazy_fetch() - pfns asked for since the last call, oldest first.
+ * @pfns: hypercall memory, uint64_t[max]
+ * @max:  1..64
+ *
+ * Return: pfns written, or -errno.
+ */
+int hcall_godwit_lazy_fetch(struct hcall *h, domid_t domid, uint64_t *pfns, unsigned int max);
+
 /** hcall_godwit_audit() - count frames and broken rules. */
 int hcall_godwit_audit(struct hcall *h, struct godwit_audit *op);
 
