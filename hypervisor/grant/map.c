@@ -21,7 +21,6 @@
 #include <pv/hypercall.h>
 #include <pv/lazy.h>
 #include <pv/lib.h>
-#include <pv/snapshot.h>
 
 enum mapping_state { MAPPING_FREE, MAPPING_BUSY, MAPPING_LIVE };
 
@@ -228,8 +227,6 @@ static int16_t map_into(struct domain *d, struct domain *granter, struct grant_m
 		grant_unpin(granter, op->ref, write, mfn);
 		return GNTST_eagain;
 	}
-	if (write)
-		snapshot_before_write(mfn);
 	if (mmu_install_foreign(d, op->host_addr, op->flags & GNTMAP_contains_pte, mfn,
 				pte_flags(op->flags))) {
 		grant_unpin(granter, op->ref, write, mfn);

@@ -50,7 +50,7 @@ static DOMU_TEXT void domu_run_read_all(struct domu_control *c)
 	c->result = wrong;
 }
 
-/* vCPU 0's upcall: pending bits off, count, iret (Xen public arch-x86/xen-x86_64.h, iret_context). */
+/* vCPU 0's upcall, and breakpoint: pending bits off, count, iret (Xen public arch-x86/xen-x86_64.h, iret_context). */
 extern const char domu_event[];
 #define EVENTS_AT	96		/* offset of events */
 _Static_assert(offsetof(struct domu_control, events) == EVENTS_AT, "the code below");
@@ -86,6 +86,8 @@ static DOMU_TEXT void domu_main(struct domu_control *c)
 			domu_run_count(c);
 		if (order == DOMU_READ_ALL)
 			domu_run_read_all(c);
+		if (order == DOMU_TRAP)
+			__asm__ __volatile__("int3" ::: "memory");
 		if (order == DOMU_CALL)
 			c->result = (uint64_t)hypercall((unsigned int)c->call[0], c->call[1], c->call[2], c->call[3],
 							c->call[4], c->call[5]);
@@ -219,6 +221,7 @@ static void start_vcpu(unsigned int i)
 	ctx.flags = VGCF_IN_KERNEL | VGCF_online;
 	ctx.user_regs.rip = DOMU_BASE + (uint64_t)((const char *)domu_main - __start_domu_code);
 	ctx.user_regs.rsp = i == 0 && domu_upcall_stack ? domu_upcall_stack : DOMU_VA(DOMU_STACK + i + 1) - 8;
+	ctx.trap_ctxt[3] = (struct trap_info){ 3, 0, FLAT_CS, DOMU_BASE + (uint64_t)(domu_event - __start_domu_code) };
 	ctx.event_callback_eip = DOMU_BASE + (uint64_t)(domu_event - __start_domu_code);
 	ctx.user_regs.rdi = DOMU_VA(DOMU_CONTROL + i);
 	ctx.user_regs.cs = FLAT_CS;

@@ -6,7 +6,7 @@
  * DOMU_BASE + n * 4096 in its only address space, tables read-only:
  *	0..3 code, 4..7 control page of each vCPU, 8..11 their stacks, 12 L4, 13 L3, 14 L2,
  *	15 shared_info if wanted, 16.. L1 tables, DOMU_DATA.. free for the test
- * It counts events in its control page.
+ * It counts upcalls and breakpoints (TRAP) in its control page.
  */
 #pragma once
 #include "tests/guest/lib/guest.h"
@@ -23,7 +23,7 @@
 #define DOMU_MAX_PAGES	32768u
 #define DOMU_VA(pfn)	(DOMU_BASE + (uint64_t)(pfn) * PAGE_SIZE)
 
-enum { DOMU_IDLE, DOMU_FILL, DOMU_COUNT, DOMU_CALL, DOMU_READ, DOMU_READ_ALL };
+enum { DOMU_IDLE, DOMU_FILL, DOMU_COUNT, DOMU_CALL, DOMU_READ, DOMU_READ_ALL, DOMU_TRAP };
 
 /* One vCPU's control page: domain 0 writes the arguments, then order; the vCPU makes it IDLE. */
 struct domu_control {
@@ -33,7 +33,7 @@ struct domu_control {
 	uint64_t call[6];		/* CALL: number, arguments */
 	volatile uint64_t result;	/* of CALL, READ; READ_ALL: pages that do not hold value */
 	volatile uint64_t rounds;	/* COUNT: passes begun so far */
-	volatile uint64_t events;	/* upcalls so far */
+	volatile uint64_t events;	/* upcalls and breakpoints so far */
 	uint64_t data[64];		/* for hypercalls: DOMU_VA(DOMU_CONTROL + vcpu) + offset */
 };
 
