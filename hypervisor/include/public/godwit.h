@@ -215,7 +215,8 @@ struct godwit_audit {
  *	domain_facts, p2m_frames) before it is let go.  FULL: the set is every pfn; DELTA: the
  *	pfns dirty now, a collect included.  The dirty bitmap is emptied into the set, whose
  *	pfns are frozen from then on.  Costs a bitmap copy and the top level of tables, with DELTA
- *	the collect too; frames that others have mapped writable are copied aside at once.
+ *	the collect too (little, after a collect just before the domain was stopped); frames that
+ *	others have mapped writable are copied aside at once.
  * FETCH:   up to max_pfns pfns of the set not read yet, from `cursor` on; cursor == end_pfn
  *	at the end.  Nothing is consumed.
  * COMMIT:  the snapshot ends; the cookie becomes `cookie`.  -EBUSY while pfns are left to read,

@@ -186,8 +186,9 @@ static void fill_tables(void)
 	for (unsigned int pfn = 0; pfn < domu.nr_pages; pfn++) {
 		if (pfn % 512 == 0)
 			t = foreign_map(0, domu.id, domu.mfn[DOMU_L1 + pfn / 512]);
-		/* A and D are left to be set at the first touch. */
-		t[pfn % 512] = domu.mfn[pfn] * PAGE_SIZE | PTE_P | PTE_US | (is_table_pfn(pfn) ? 0 : PTE_RW);
+		/* A and D are set, or are left to be set at the first touch. */
+		t[pfn % 512] = domu.mfn[pfn] * PAGE_SIZE | PTE_P | PTE_US | (is_table_pfn(pfn) ? 0 : PTE_RW) |
+			       (pfn & 1 ? PTE_A | PTE_D : 0);
 	}
 	t = foreign_map(0, domu.id, domu.mfn[DOMU_L1]);
 	if (domu_upcall_stack)
