@@ -27,6 +27,7 @@
  * mm_lock and snap_lock.
  */
 #include <pv/errno.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/snapshot.h>
 #include <pv/timer.h>
@@ -579,7 +580,7 @@ static int begin(struct domain *d, struct snapshot *s, const struct godwit_snaps
 
 	if (s->state != GODWIT_SNAPSHOT_IS_PREPARED || (!full && op->flags != GODWIT_SNAPSHOT_DELTA))
 		return -EINVAL;
-	if (d->state != DOM_ALIVE || !(d->is_shutdown || d->paused_by_tool))
+	if (d->state != DOM_ALIVE || lazy_is_active(d) || !(d->is_shutdown || d->paused_by_tool))
 		return -EBUSY;
 	each_vcpu(d, vcpu_pause);
 	start = now_ns();

@@ -654,6 +654,31 @@ int hcall_godwit_domain_facts(struct hcall *h, struct godwit_domain_facts *op)
 	return call_godwit(h, GODWIT_OP_domain_facts, op, sizeof(*op));
 }
 
+int hcall_godwit_lazy(struct hcall *h, struct godwit_lazy *op)
+{
+	return call_godwit(h, GODWIT_OP_lazy, op, sizeof(*op));
+}
+
+int hcall_godwit_lazy_mark(struct hcall *h, domid_t domid, const uint64_t *pfns, unsigned int nr, uint32_t port)
+{
+	struct godwit_lazy op = {
+		.domid = domid, .action = GODWIT_LAZY_MARK, .port = port, .nr = nr,
+		.pfns = (uint64_t)(uintptr_t)pfns,
+	};
+
+	return hcall_godwit_lazy(h, &op);
+}
+
+int hcall_godwit_lazy_fetch(struct hcall *h, domid_t domid, uint64_t *pfns, unsigned int max)
+{
+	struct godwit_lazy op = {
+		.domid = domid, .action = GODWIT_LAZY_FETCH, .nr = max, .pfns = (uint64_t)(uintptr_t)pfns,
+	};
+	int ret = hcall_godwit_lazy(h, &op);
+
+	return ret ? ret : (int)op.nr_done;
+}
+
 int hcall_godwit_audit(struct hcall *h, struct godwit_audit *op)
 {
 	return call_godwit(h, GODWIT_OP_audit, op, sizeof(*op));

@@ -309,6 +309,26 @@ int hcall_godwit_finish_restore(struct hcall *h, struct godwit_finish_restore *o
 /** hcall_godwit_domain_facts() - op->shared_info: hypercall memory or 0. */
 int hcall_godwit_domain_facts(struct hcall *h, struct godwit_domain_facts *op);
 
+/** hcall_godwit_lazy() - any action of GODWIT_OP_lazy, one call; op->pfns: hypercall memory or 0. */
+int hcall_godwit_lazy(struct hcall *h, struct godwit_lazy *op);
+
+/**
+ * hcall_godwit_lazy_mark() - these pfns get their bytes when the domain runs.
+ * @pfns: hypercall memory, uint64_t[nr]
+ * @nr:   1..65536
+ * @port: event channel of domain 0 that is signalled when one is asked for, 0: none
+ */
+int hcall_godwit_lazy_mark(struct hcall *h, domid_t domid, const uint64_t *pfns, unsigned int nr, uint32_t port);
+
+/**
+ * hcall_godwit_lazy_fetch() - pfns asked for since the last call, oldest first.
+ * @pfns: hypercall memory, uint64_t[max]
+ * @max:  1..64
+ *
+ * Return: pfns written, or -errno.
+ */
+int hcall_godwit_lazy_fetch(struct hcall *h, domid_t domid, uint64_t *pfns, unsigned int max);
+
 /** hcall_godwit_audit() - count frames and broken rules. */
 int hcall_godwit_audit(struct hcall *h, struct godwit_audit *op);
 

@@ -111,6 +111,12 @@ static void check_old(uint64_t pfn, unsigned int type, const uint64_t *page)
 		check_filled(pfn, OLD, type, page);
 }
 
+static void check_high(uint64_t pfn, unsigned int type, const uint64_t *page)
+{
+	if (pfn >= 512 && pfn != 600)
+		check_filled(pfn, OLD, type, page);
+}
+
 /* Read at most @most of what is left, judging each page; how many. */
 static unsigned int read_set(unsigned int most)
 {
@@ -210,6 +216,23 @@ static void cut(void)
 	unmake();
 }
 
+/* A path of tables that is made by a load does not carry a store. */
+static void loads_first(void)
+{
+	make(PAGES, 1);
+	domu_fill(512, 600, OLD);
+	domu_fill(601, PAGES, OLD);
+	freeze(GODWIT_SNAPSHOT_FULL, 100000);
+	domu_fill(200, 201, NEW);		/* by the first L1; what follows is in the second */
+	domu.control[0]->first = DOMU_VA(600);	/* never touched so far */
+	domu_start(0, DOMU_READ);
+	CHECK(domu_wait(0, 5000), "it does not read");
+	domu_fill(512, PAGES, NEW);
+	check = check_high;
+	finish(8);
+	unmake();
+}
+
 /* The set of the second snapshot is what was written since the first, not more than a little. */
 static void delta(void)
 {
@@ -284,14 +307,18 @@ static void running(void)
 /* Entries, pins and types as they were: pages change places, a table is unpinned and becomes data. */
 static void check_tables(uint64_t pfn, unsigned int type, const uint64_t *page)
 {
+	if (pfn == 300 || pfn == 301)
+		check_filled(pfn, OLD, type, page);
 	if (pfn == DOMU_L4)
 		CHECK(type == (GODWIT_PAGE_L4 | GODWIT_PAGE_PINNED), "L4 has type %x", type);
 	if (pfn == DOMU_L4 + 1 || pfn == DOMU_L4 + 2)
 		CHECK(type == GODWIT_PAGE_L3 - (pfn - DOMU_L4 - 1), "pfn %lu has type %x", pfn, type);
-	if (pfn == DOMU_L1)
+	if (pfn == DOMU_L4 + 2)
+		CHECK((page[3] & PTE_ADDR) / PAGE_SIZE == DOMU_L1 + 3, "L2 entry %lx", page[3]);
+	if (pfn >= DOMU_L1 && pfn < DOMU_L1 + 4)
 		for (unsigned int i = 0; i < 512; i++) {
 			CHECK(type == GODWIT_PAGE_L1, "L1 has type %x", type);
-			CHECK((page[i] & PTE_ADDR) / PAGE_SIZE == i, "entry %u is %lx", i, page[i]);
+			CHECK((page[i] & PTE_ADDR) / PAGE_SIZE == (pfn - DOMU_L1) * 512 + i, "entry %u is %lx", i, page[i]);
 		}
 	if (pfn == 600)		/* an L1 of its own, pinned */
 		CHECK(type == (GODWIT_PAGE_L1 | GODWIT_PAGE_PINNED) && (page[3] & PTE_ADDR) / PAGE_SIZE == 700,
@@ -323,7 +350,8 @@ static long domu_store(unsigned int pfn, unsigned int word, uint64_t val)
 
 static void tables(void)
 {
-	make(PAGES, 1);
+	make(2 * PAGES, 1);
+	domu_fill(300, 302, OLD);
 	EXPECT(domu_store(600, 3, domu.mfn[700] * PAGE_SIZE | RO_PAGE), 0);	/* plain memory still */
 	EXPECT(domu_map(600, 600, RO_PAGE), 0);
 	EXPECT(domu_ext(MMUEXT_PIN_L1_TABLE, 600), 0);
@@ -331,6 +359,11 @@ static void tables(void)
 	/* two pages change places, by a table that is in use */
 	EXPECT(domu_map(300, 301, RW_PAGE), 0);
 	EXPECT(domu_map(301, 300, RW_PAGE), 0);
+	domu_fill(300, 302, NEW);
+	/* pins of tables that stay in use; a table that is in use no more, unpinned as ever */
+	EXPECT(domu_ext(MMUEXT_PIN_L1_TABLE, DOMU_L1 + 2), 0);
+	EXPECT(domu_ext(MMUEXT_UNPIN_TABLE, DOMU_L4), 0);
+	EXPECT(domu_store(DOMU_L4 + 2, 3, 0), 0);
 	EXPECT(domu_store(600, 3, domu.mfn[701] * PAGE_SIZE | RO_PAGE), 0);
 	EXPECT(domu_ext(MMUEXT_UNPIN_TABLE, 600), 0);
 	EXPECT(domu_map(600, 600, RW_PAGE), 0);
@@ -341,9 +374,11 @@ static void tables(void)
 	EXPECT(domu_store(601, 0, domu.mfn[702] * PAGE_SIZE | RO_PAGE), 0);
 	check = check_tables;
 	finish(3);
+	CHECK(type_of[DOMU_L1 + 3] == GODWIT_PAGE_L1 && type_of[301] == GODWIT_PAGE_DATA, "not read");
 	CHECK(type_of[DOMU_L4] != NOT_READ && type_of[601] != NOT_READ && type_of[600] != NOT_READ, "not read");
 	check = NULL;
 	EXPECT(domu_ext(MMUEXT_UNPIN_TABLE, 601), 0);
+	EXPECT(domu_ext(MMUEXT_UNPIN_TABLE, DOMU_L1 + 2), 0);
 	unmake();
 }
 
@@ -438,12 +473,19 @@ static void reserve(void)
 	CHECK(st.state == GODWIT_SNAPSHOT_IS_OPEN && st.waits == 1 && st.copies_now == 16,
 	      "state %u, %lu waits, %lu copies", st.state, st.waits, st.copies_now);
 	check = check_old;
-	finish(6);
+	CHECK(read_set(100) == 100, "too few");
+	CHECK(!domu_wait(0, 300), "it wrote everything with room for some");
+	EXPECT(snap(GODWIT_SNAPSHOT_STATUS, 0, 0), 0);
+	CHECK(st.waits > 1 && st.copies_now == 16, "%lu waits, %lu copies", st.waits, st.copies_now);
+	read_set(~0u);
 	CHECK(domu_wait(0, 5000), "it still waits");
+	finish(6);
 	EXPECT(snap(GODWIT_SNAPSHOT_STATUS, 0, 0), 0);
 	freeze(GODWIT_SNAPSHOT_FULL, 0);		/* a page that is read first needs no copy */
 	domu_start(0, DOMU_FILL);
 	check = NULL;
+	read_set(~0u);
+	CHECK(domu_wait(0, 5000), "it still waits");
 	finish(6);
 	CHECK(domu_wait(0, 5000), "it still waits");
 	unmake();
@@ -704,6 +746,7 @@ static void constant(void)
 const struct test tests[] = {
 	{ "snapshot.rules", rules },
 	{ "snapshot.cut", cut },
+	{ "snapshot.loads_first", loads_first },
 	{ "snapshot.delta", delta },
 	{ "snapshot.running", running },
 	{ "snapshot.tables", tables },
