@@ -250,6 +250,7 @@ static int give_name(struct http *h, struct http_put *hp, const char *name)
 	char destination[WEB_URL_MAX + 16];
 	struct web_request r = {
 		.method = "MOVE", .url = hp->tmp, .headers = { destination, "Overwrite: F" },
+		.counted = true,
 	};
 	struct store_object o;
 	int ret;
@@ -318,7 +319,7 @@ static int http_remove(struct store *s, const char *name)
 {
 	struct http *h = s->priv;
 	char url[WEB_URL_MAX];
-	struct web_request r = { .method = "DELETE", .url = url };
+	struct web_request r = { .method = "DELETE", .url = url, .counted = true };
 	int ret = url_of(h, name, url);
 
 	if (!ret)
@@ -456,6 +457,7 @@ static int listing_sink(void *arg, const void *data, size_t len)
 	return store_xml_feed(((struct listing *)arg)->xml, data, len);
 }
 
+/* One that cannot be deleted ends it: a slow server must not make a list slow for ever. */
 static void sweep(struct listing *l)
 {
 	char name[2 * STORE_NAME_MAX + 4], url[WEB_URL_MAX];
@@ -465,8 +467,8 @@ static void sweep(struct listing *l)
 		const char *whole = l->stale.objects[i].name, *slash = strchr(whole, '/');
 
 		snprintf(name, sizeof(name), "%.*s~%s", (int)(slash + 1 - whole), whole, slash + 1);
-		if (!url_of(l->h, name, url))
-			web_forget(&l->h->web, url);
+		if (url_of(l->h, name, url) || !web_forget(&l->h->web, url))
+			break;
 	}
 }
 

@@ -159,21 +159,20 @@ static int url_of(struct s3 *z, const char *name, const char *query, char url[WE
 
 /* --- leftovers ------------------------------------------------------------------- */
 
-static void abort_upload(struct s3 *z, const char *object_url, const char *encoded_id)
+static bool abort_upload(struct s3 *z, const char *object_url, const char *encoded_id)
 {
 	char url[WEB_URL_MAX];
 
-	if (snprintf(url, sizeof(url), "%s?uploadId=%s", object_url, encoded_id) <
-	    (int)sizeof(url))
-		web_forget(&z->web, url);
+	return snprintf(url, sizeof(url), "%s?uploadId=%s", object_url, encoded_id) <
+	       (int)sizeof(url) && web_forget(&z->web, url);
 }
 
-static void abort_stale(struct s3 *z, const struct s3_upload *u)
+static bool abort_stale(struct s3 *z, const struct s3_upload *u)
 {
 	char url[WEB_URL_MAX], id[3 * S3_TOKEN_MAX + 1];
 
-	if (!web_encode(u->id, id, sizeof(id)) && !url_of(z, u->key, "", url))
-		abort_upload(z, url, id);
+	return !web_encode(u->id, id, sizeof(id)) && !url_of(z, u->key, "", url) &&
+	       abort_upload(z, url, id);
 }
 
 /*
@@ -197,8 +196,8 @@ static void sweep(struct s3 *z)
 	z->web.retries = 0;
 	if (!web_perform(&z->web, &r) && r.status == 200 &&
 	    !s3_answer_finish(&a, "ListMultipartUploadsResult")) {
-		for (i = 0; i < a.nr_uploads; i++)
-			abort_stale(z, &a.uploads[i]);
+		for (i = 0; i < a.nr_uploads && abort_stale(z, &a.uploads[i]); i++)
+			;
 	}
 	z->web.retries = retries;
 	s3_answer_free(&a);
@@ -399,7 +398,7 @@ static int put_whole(struct s3 *z, struct s3_put *sp, const char *name)
 {
 	struct web_request r = {
 		.method = "PUT", .url = sp->url, .body = sp->part, .body_len = sp->len,
-		.headers = { "Content-Type: application/octet-stream" },
+		.headers = { "Content-Type: application/octet-stream" }, .counted = true,
 	};
 	int ret = perform_new(z, &r);
 
@@ -465,7 +464,7 @@ static int complete(struct s3 *z, struct s3_put *sp, const char *name)
 	struct s3_answer a = { .prefix = z->prefix };
 	struct web_request r = {
 		.method = "POST", .url = url, .headers = { "Content-Type: application/xml" },
-		.begin = s3_answer_begin, .sink = s3_answer_sink, .arg = &a,
+		.counted = true, .begin = s3_answer_begin, .sink = s3_answer_sink, .arg = &a,
 	};
 	char *body = part_list(sp, &r.body_len);
 	int ret = body ? 0 : store_fail(z->web.s, -ENOMEM, "%s: %s", name, strerror(ENOMEM));
@@ -544,7 +543,7 @@ static int s3_remove(struct store *s, const char *name)
 {
 	struct s3 *z = s->priv;
 	char url[WEB_URL_MAX];
-	struct web_request r = { .method = "DELETE", .url = url };
+	struct web_request r = { .method = "DELETE", .url = url, .counted = true };
 	struct store_object o;
 	int ret = url_of(z, name, "", url);
 
