@@ -26,7 +26,7 @@
 
 #define PART_SIZE	(8u << 20)
 #define PARTS_MAX	10000u			/* S3's limit; so an object has up to 78 GiB */
-#define PAGES_MAX	4096u			/* of one list */
+#define PAGES_MAX	1024u			/* of one list */
 #define ETAG_MAX	130u
 #define READ_BACK	(1u << 20)
 

@@ -61,6 +61,7 @@ class Server:
 
     def serve(self, conn):
         conn.settimeout(60)
+        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with conn, conn.makefile("rb") as stream:
                 while self.exchange(conn, stream):
