@@ -22,7 +22,15 @@ STORE_LIBS := -lcurl -lexpat -lcrypto
 
 UNIT_TESTS += test_store
 test_store_SRCS := tests/unit/test_store.c $(STORE_SRCS)
-test_store_LIBS := $(STORE_LIBS)
+test_store_LIBS := $(STORE_LIBS) -Wl,--wrap=renameat2 -Wl,--wrap=fsync
+
+UNIT_TESTS += test_store_web
+test_store_web_SRCS := tests/unit/test_store_web.c $(STORE_SRCS)
+test_store_web_LIBS := $(STORE_LIBS)
+
+FUZZERS += fuzz_store
+fuzz_store_SRCS := tests/fuzz/fuzz_store.c $(STORE_SRCS)
+fuzz_store_LIBS := $(STORE_LIBS)
 # end of the stores
 
 PROGS += checkpoint

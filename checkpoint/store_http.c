@@ -276,8 +276,10 @@ static int http_put_commit(struct store_put *p)
 	}
 	if (!ret)
 		ret = check_length(h, hp, p->name);
-	if (ret)
+	if (ret) {
 		web_forget(&h->web, named ? hp->url : hp->tmp);
+		h->made[0] = '\0';		/* perhaps it was the collection that went */
+	}
 	put_free(hp);
 	return ret;
 }
