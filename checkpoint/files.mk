@@ -15,7 +15,8 @@ VERIFY_SRCS := checkpoint/verify.c
 # Stores of checkpoints (STORE_SRCS, STORE_LIBS: for whoever uses
 # checkpoint/store.h); docs/stores.md.
 STORE_SRCS := checkpoint/store.c checkpoint/store_dir.c checkpoint/store_http.c \
-	checkpoint/store_s3.c checkpoint/store_s3_xml.c \
+	checkpoint/store_dav_list.c checkpoint/store_s3.c checkpoint/store_s3_put.c \
+	checkpoint/store_s3_xml.c \
 	checkpoint/store_upload.c checkpoint/store_web.c checkpoint/store_url.c \
 	checkpoint/store_cred.c checkpoint/store_xml.c toolstack/lib/io.c
 STORE_LIBS := -lcurl -lexpat -lcrypto

@@ -30,7 +30,8 @@ class S3rver:
         self.log = open(where + "/log", "wb")   # pylint: disable=consider-using-with
         self.proc = subprocess.Popen(
             # its continuation tokens are enciphered with what OpenSSL 3 calls legacy
-            ["node", "--openssl-legacy-provider", MAIN, "-d", where + "/data", "-a", "127.0.0.1", "-p", str(self.port),
+            ["node", "--openssl-legacy-provider", MAIN, "-d", where + "/data",
+             "-a", "127.0.0.1", "-p", str(self.port),
              "--no-vhost-buckets", "--configure-bucket", bucket],
             stdout=self.log, stderr=self.log)
         until = time.monotonic() + 30

@@ -84,6 +84,7 @@ class Server:
         if headers.get("expect", "").lower() == "100-continue":
             conn.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         request = Request(line[0], line[1], headers, None)
+        request.conn = conn
         self.before_body(request, stream)
         request.body = self.read_body(headers, stream)
         with self.lock:

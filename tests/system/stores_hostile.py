@@ -224,6 +224,23 @@ def check_upload_cut(server):
     expect(server.files["/d/new"] == data, "arrived different")
 
 
+def check_upload_answered_early(server):
+    """The server says it has it while the body is still coming: a refusal, or a lie."""
+    client = served(server)
+    for status, errno in (("201 Created", ("EPROTO", "ECONNRESET")), ("507 Full", "ENOSPC")):
+        def before_body(request, stream, line=status):
+            if request.method != "PUT":
+                return
+            stream.read(MB)
+            server.files[request.path] = b"some of it"
+            request.conn.sendall(b"HTTP/1.1 " + line.encode() + b"\r\nContent-Length: 0\r\n\r\n")
+            time.sleep(0.5)
+            raise Hangup
+        server.before_body = before_body
+        client.fails(errno, "put", "d/new", data=b"x" * (60 * MB))
+        expect(list(server.files) == ["/d/o"], "left:", list(server.files))
+
+
 def check_upload_cut_is_repeated(server):
     """Shorter ones wait in memory and are sent whole again."""
     client = served(server)

@@ -182,8 +182,8 @@ def check_part_fails_for_ever(server):
 def check_completion_lies(server):
     """200, and then: it went wrong.  Or nothing S3 would say."""
     client = client_of(server)
-    for body, errno in ((b"<?xml version='1.0'?>  <Error><Code>InternalError</Code></Error>", "EIO"),
-                        (b"", "EPROTO"), (b"ok", "EPROTO"), (b"<a/>", "EPROTO")):
+    error = b"<?xml version='1.0'?>  <Error><Code>InternalError</Code></Error>"
+    for body, errno in ((error, "EIO"), (b"", "EPROTO"), (b"ok", "EPROTO"), (b"<a/>", "EPROTO")):
         server.faults = [fault(Response(200, body), 1, method="POST", has="uploadId=")]
         client.fails(errno, "put", "d/o", data=b"x" * (9 * MB))
         expect(not server.uploads and not server.objects, "left:", list(server.uploads))
@@ -191,8 +191,9 @@ def check_completion_lies(server):
     done = Response(200, b"<CompleteMultipartUploadResult/>")
     server.faults = [fault(done, 1, method="POST", has="uploadId=")]
     client.fails("ENOENT", "put", "d/o", data=b"x" * (9 * MB))
-    for body in (b"<InitiateMultipartUploadResult/>", b"", b"<InitiateMultipartUploadResult><UploadId>"
-                 + b"i" * 1025 + b"</UploadId></InitiateMultipartUploadResult>"):
+    root = b"InitiateMultipartUploadResult>"
+    for body in (b"<" + root + b"</" + root, b"", b"<" + root + b"<UploadId>" + b"i" * 1025 +
+                 b"</UploadId></" + root):
         server.faults = [fault(Response(200, body), 1, method="POST", has="uploads=")]
         client.fails("EPROTO", "put", "d/o", data=b"x" * (9 * MB))
 

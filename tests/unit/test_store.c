@@ -121,6 +121,13 @@ static void addresses(void **state)
 		{ "s3://key:secret@bucket/x", "do not belong" },
 		{ "/tmp/new\nline", "control character" },
 		{ "file:", "Invalid argument" },
+		{ "s3:", "has the form s3://" },
+		{ "s3:/", "has the form s3://" },
+		{ "s3://", "has the form s3://" },
+		{ "s3://b", "has the form s3://" },
+		{ "s3://bucket?x/", "has the form s3://" },
+		{ "http:", "has the form http" },
+		{ "https://", "has the form http" },
 		{ "/nonexistent-directory/below/it", "No such file" },
 		{ "/dev/null", "Not a directory" },
 	};
