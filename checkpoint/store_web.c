@@ -353,6 +353,7 @@ static CURLcode attempt(struct exchange *x, struct curl_slist *headers)
 	curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, x->w->stall_s);
 	/* Bodies of requests are 8 MiB at most: even the slowest useful line ends by then. */
 	curl_easy_setopt(e, CURLOPT_TIMEOUT, x->w->stall_s * 20);
+	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, (long)r->counted);
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
@@ -460,17 +461,19 @@ int web_perform(struct web *w, struct web_request *r)
 	return ret;
 }
 
-void web_forget(struct web *w, const char *url)
+bool web_forget(struct web *w, const char *url)
 {
 	struct web_request r = { .method = "DELETE", .url = url };
 	unsigned int retries = w->retries;
 	char error[sizeof(w->s->error)];
+	bool taken;
 
 	memcpy(error, w->s->error, sizeof(error));
 	w->retries = 0;
-	web_perform(w, &r);
+	taken = !web_perform(w, &r) && r.status >= 200 && r.status < 300;
 	w->retries = retries;
 	memcpy(w->s->error, error, sizeof(error));
+	return taken;
 }
 
 /* --- ranges and sizes ------------------------------------------------------------ */
