@@ -29,7 +29,7 @@ test_store_LIBS := $(STORE_LIBS)
 # checkpoint/chain.h), on the stream library and the stores.
 CHAIN_SRCS := checkpoint/object.c checkpoint/probe.c checkpoint/catalog.c \
 	checkpoint/chain.c checkpoint/chain_map.c checkpoint/chain_read.c \
-	checkpoint/chain_merge.c checkpoint/retain.c
+	checkpoint/chain_each.c checkpoint/chain_merge.c checkpoint/retain.c
 
 CHAIN_TEST_SRCS := tests/unit/chain_util.c tests/unit/fake/fake_store.c \
 	tests/unit/test_stream_util.c $(CHAIN_SRCS) $(STORE_SRCS) $(VERIFY_SRCS) \
