@@ -29,7 +29,11 @@ test_store_LIBS := $(STORE_LIBS)
 # checkpoint/chain.h), on the stream library and the stores.
 CHAIN_SRCS := checkpoint/object.c checkpoint/probe.c checkpoint/catalog.c \
 	checkpoint/chain.c checkpoint/chain_map.c checkpoint/chain_read.c \
-	checkpoint/chain_each.c checkpoint/chain_merge.c checkpoint/retain.c
+	checkpoint/chain_each.c checkpoint/chain_merge.c checkpoint/retain.c \
+	checkpoint/ptables.c checkpoint/vcpu_regs.c checkpoint/export.c
+
+CHAIN_CMD_SRCS := checkpoint/cmd_chain.c checkpoint/cmd_list.c checkpoint/cmd_chain_info.c \
+	checkpoint/cmd_retain.c checkpoint/cmd_diff.c checkpoint/cmd_export.c
 
 CHAIN_TEST_SRCS := tests/unit/chain_util.c tests/unit/fake/fake_store.c \
 	tests/unit/test_stream_util.c $(CHAIN_SRCS) $(STORE_SRCS) $(VERIFY_SRCS) \
@@ -43,9 +47,15 @@ UNIT_TESTS += test_retain
 test_retain_SRCS := tests/unit/test_retain.c $(CHAIN_TEST_SRCS)
 test_retain_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
 
+UNIT_TESTS += test_chain_cmd
+test_chain_cmd_SRCS := tests/unit/test_chain_cmd.c checkpoint/cmd.c $(CHAIN_CMD_SRCS) \
+	$(CHAIN_TEST_SRCS)
+test_chain_cmd_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
+
 PROGS += checkpoint
 checkpoint_SRCS := checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
-	checkpoint/cmd_info.c checkpoint/cmd_store.c $(VERIFY_SRCS) $(STREAM_SRCS) $(STORE_SRCS)
+	checkpoint/cmd_info.c checkpoint/cmd_store.c $(CHAIN_CMD_SRCS) $(CHAIN_SRCS) \
+	$(VERIFY_SRCS) $(STREAM_SRCS) $(STORE_SRCS)
 checkpoint_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
 
 UNIT_TESTS += test_stream
