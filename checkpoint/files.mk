@@ -52,6 +52,14 @@ test_chain_cmd_SRCS := tests/unit/test_chain_cmd.c checkpoint/cmd.c $(CHAIN_CMD_
 	$(CHAIN_TEST_SRCS)
 test_chain_cmd_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
 
+UNIT_TESTS += test_chain_golden
+test_chain_golden_SRCS := tests/unit/test_chain_golden.c $(CHAIN_TEST_SRCS)
+test_chain_golden_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
+
+FUZZERS += fuzz_chain
+fuzz_chain_SRCS := tests/fuzz/fuzz_chain.c $(CHAIN_TEST_SRCS)
+fuzz_chain_LIBS := $(STREAM_LIBS) $(STORE_LIBS) -lcmocka
+
 PROGS += checkpoint
 checkpoint_SRCS := checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
 	checkpoint/cmd_info.c checkpoint/cmd_store.c $(CHAIN_CMD_SRCS) $(CHAIN_SRCS) \
