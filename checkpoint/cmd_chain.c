@@ -59,7 +59,7 @@ static int parse_one(struct chain_args *a, int argc, char **argv, int *i, int ma
 	} else if (o) {
 		fprintf(stderr, "checkpoint %s: %s needs a value\n", a->command, o->name);
 		return CMD_USAGE;
-	} else if (argv[*i][0] == '-' || a->nr == max) {
+	} else if ((argv[*i][0] == '-' && argv[*i][1]) || a->nr == max) {
 		fprintf(stderr, "checkpoint %s: unexpected '%s'\n", a->command, argv[*i]);
 		return CMD_USAGE;
 	} else {

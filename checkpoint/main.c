@@ -54,7 +54,7 @@ static const struct {
 	{ "prune", cmd_prune, "prune STORE DOMAIN --keep N",
 	  "keep the newest N restorable, merge and delete the rest" },
 	{ "export", cmd_export, "export STORE DOMAIN[@ID] FILE.core",
-	  "an ELF core for gdb or crash" },
+	  "an ELF core for gdb or crash; --stream: one stream, for restore" },
 	{ "store", cmd_store, "store ls|put|get|rm ...",
 	  "objects of a store by hand; `checkpoint store --help`" },
 };

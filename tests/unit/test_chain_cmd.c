@@ -22,6 +22,7 @@
 
 #include "checkpoint/cmd_chain.h"
 #include "tests/unit/chain_util.h"
+#include "tests/unit/test_stream_util.h"
 
 #define PAGE		STREAM_PAGE_SIZE
 #define PFNS		600u
@@ -516,8 +517,34 @@ static void export_is_a_core(void **state)
 	free(core);
 	debuggers_read_it(f, path);
 	assert_int_equal(run(cmd_export, "export", f->dir, "d", "/nonexistent/x.core", NULL),
-			 CMD_REFUSED);
-	complains("/nonexistent/x.core");
+			 CMD_UNREADABLE);
+	complains("/nonexistent/x.core: No such file");
+}
+
+/* A stream that any reader takes, in a file or on standard output. */
+static void export_as_a_stream(void **state)
+{
+	struct fixture *f = *state;
+	char path[128], error[512];
+	struct stream_mem m;
+	uint8_t *data;
+	size_t len;
+
+	guest_checkpoint(&f->g, f->store, &f->last);
+	change(f, 300, GODWIT_PAGE_DATA);
+	guest_checkpoint(&f->g, f->store, &f->last);
+	snprintf(path, sizeof(path), "%s/x.gws", f->dir);
+	assert_int_equal(run(cmd_export, "export", "--stream", f->dir, "d", path), CMD_OK);
+	data = load_core(path, &len);
+	stream_mem_view(&m, data, len);
+	assert_int_equal(sample_read_all(&m.io, error, NULL, NULL, 0), 0);
+	assert_int_equal(sample_verify(data, len, NULL), 0);
+	assert_int_equal(run(cmd_export, "export", "--stream", f->dir, "d", "-"), CMD_OK);
+	assert_memory_equal(said.out, data, sizeof(said.out) - 1);
+	assert_int_equal(run(cmd_export, "export", "--stream", f->dir, "d", "/nonexistent/x"),
+			 CMD_UNREADABLE);
+	complains("/nonexistent/x");
+	free(data);
 }
 
 /* Tables that fold back and are shared without end cost no more than sound ones. */
@@ -554,7 +581,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(list_is_a_tree), T(info_and_verify), T(diff_by_kind), T(merge_delete_prune),
-		T(wrong_usage), T(export_is_a_core), T(hostile_tables_end),
+		T(wrong_usage), T(export_is_a_core), T(export_as_a_stream), T(hostile_tables_end),
 	};
 
 	return cmocka_run_group_tests_name("chain_cmd", tests, NULL, NULL);
