@@ -38,7 +38,12 @@ fuzz_store_LIBS := $(STORE_LIBS)
 # checkpoint/chain.h), on the stream library and the stores.
 CHAIN_SRCS := checkpoint/object.c checkpoint/probe.c checkpoint/catalog.c \
 	checkpoint/chain.c checkpoint/chain_map.c checkpoint/chain_read.c \
-	checkpoint/chain_merge.c checkpoint/retain.c
+	checkpoint/chain_each.c checkpoint/chain_merge.c checkpoint/retain.c \
+	checkpoint/ptables.c checkpoint/vcpu_regs.c checkpoint/export.c checkpoint/chain_pipe.c
+CHAIN_LIBS := -lpthread
+
+CHAIN_CMD_SRCS := checkpoint/cmd_chain.c checkpoint/cmd_list.c checkpoint/cmd_chain_info.c \
+	checkpoint/cmd_retain.c checkpoint/cmd_diff.c checkpoint/cmd_export.c
 
 CHAIN_TEST_SRCS := tests/unit/chain_util.c tests/unit/fake/fake_store.c \
 	tests/unit/test_stream_util.c $(CHAIN_SRCS) $(STORE_SRCS) $(VERIFY_SRCS) \
@@ -46,17 +51,31 @@ CHAIN_TEST_SRCS := tests/unit/chain_util.c tests/unit/fake/fake_store.c \
 
 UNIT_TESTS += test_chain
 test_chain_SRCS := tests/unit/test_chain.c $(CHAIN_TEST_SRCS)
-test_chain_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
+test_chain_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS)
 
 UNIT_TESTS += test_retain
 test_retain_SRCS := tests/unit/test_retain.c $(CHAIN_TEST_SRCS)
-test_retain_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
+test_retain_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS)
+
+UNIT_TESTS += test_chain_cmd
+test_chain_cmd_SRCS := tests/unit/test_chain_cmd.c checkpoint/cmd.c $(CHAIN_CMD_SRCS) \
+	$(CHAIN_TEST_SRCS)
+test_chain_cmd_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS)
+
+UNIT_TESTS += test_chain_golden
+test_chain_golden_SRCS := tests/unit/test_chain_golden.c $(CHAIN_TEST_SRCS)
+test_chain_golden_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS)
+
+FUZZERS += fuzz_chain
+fuzz_chain_SRCS := tests/fuzz/fuzz_chain.c $(CHAIN_TEST_SRCS)
+fuzz_chain_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS) -lcmocka
 
 PROGS += checkpoint
 # Recursive: the lists of migrate/ and toolstack/ come later.
 checkpoint_SRCS = checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
-	checkpoint/cmd_info.c checkpoint/cmd_store.c $(VERIFY_SRCS) $(CHAIN_SRCS) $(TAKE_SRCS)
-checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(TOOLSTACK_DOMAIN_LIBS) -lpthread
+	checkpoint/cmd_info.c checkpoint/cmd_store.c \
+	$(CHAIN_CMD_SRCS) $(CHAIN_SRCS) $(VERIFY_SRCS) $(TAKE_SRCS)
+checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS) $(TOOLSTACK_DOMAIN_LIBS) -lpthread
 
 # What needs a hypervisor: taking a checkpoint, and coming back from one.
 TAKE_SRCS = checkpoint/cmd_take.c checkpoint/take.c checkpoint/guard.c checkpoint/cmd_restore.c \

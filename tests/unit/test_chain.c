@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "checkpoint/chain_pipe.h"
 #include "tests/unit/chain_util.h"
 #include "tests/unit/fake/fake_store.h"
 #include "tests/unit/test_stream_util.h"
@@ -149,6 +150,54 @@ static void merged_is_the_same(void **state)
 		chain_close(merged);
 		stream_mem_release(&m);
 	}
+	chain_close(c);
+	fake_store_release(&f);
+}
+
+/* What restore reads from a descriptor is the guest; a damaged page ends it with a reason. */
+static void piped_is_the_same(void **state)
+{
+	static struct guest g;
+	static uint8_t memory[900 * PAGE], types[900];
+	char error[512], why[CHAIN_WHY] = "";
+	struct stream_fd in;
+	struct fake_store f;
+	struct last last = { 0 };
+	struct chain_pipe *p;
+	uint8_t page[PAGE];
+	struct chain *c;
+	unsigned int i;
+
+	fake_store_init(&f);
+	guest_init(&g, 900, 13);
+	for (i = 0; i < 4; i++) {
+		guest_run(&g, i ? 60 : 0);
+		guest_checkpoint(&g, &f.store, &last);
+	}
+	c = open_it(&f, NULL, 0);
+	assert_int_equal(chain_pipe_open(c, &p), 0);
+	assert_int_equal(stream_fd_init(&in, chain_pipe_fd(p), 10000), 0);
+	sample_read_all(&in.io, error, memory, types, 900);
+	assert_string_equal(error, "");
+	stream_fd_release(&in);
+	assert_int_equal(chain_pipe_close(p, why), 0);
+	for (i = 0; i < 900; i++) {
+		guest_page(&g, i, page);
+		assert_int_equal(types[i], g.type[i]);
+		assert_memory_equal(memory + (size_t)i * PAGE, page, PAGE);
+	}
+	/* Nobody reads: closing ends it all the same. */
+	assert_int_equal(chain_pipe_open(c, &p), 0);
+	assert_int_equal(chain_pipe_close(p, why), 0);
+	chain_close(c);
+	c = open_it(&f, NULL, 0);
+	f.obj[0].data[f.obj[0].len / 2] ^= 1;
+	assert_int_equal(chain_pipe_open(c, &p), 0);
+	assert_int_equal(stream_fd_init(&in, chain_pipe_fd(p), 10000), 0);
+	assert_int_equal(sample_read_all(&in.io, error, NULL, NULL, 0), -ENODATA);
+	stream_fd_release(&in);
+	assert_int_equal(chain_pipe_close(p, why), -EBADMSG);
+	assert_non_null(strstr(why, "checksum of the payload"));
 	chain_close(c);
 	fake_store_release(&f);
 }
@@ -588,6 +637,7 @@ int main(void)
 		cmocka_unit_test(every_checkpoint_is_its_moment),
 		cmocka_unit_test(random_reads_are_the_same),
 		cmocka_unit_test(merged_is_the_same),
+		cmocka_unit_test(piped_is_the_same),
 		cmocka_unit_test(same_pages_cost_nothing),
 		cmocka_unit_test(skimming_reads_little),
 		cmocka_unit_test(found_by_what_people_type),

@@ -654,6 +654,61 @@ int hcall_godwit_domain_facts(struct hcall *h, struct godwit_domain_facts *op)
 	return call_godwit(h, GODWIT_OP_domain_facts, op, sizeof(*op));
 }
 
+int hcall_godwit_snapshot_prepare(struct hcall *h, domid_t domid, uint64_t reserve_pages)
+{
+	struct godwit_snapshot op = {
+		.domid = domid, .action = GODWIT_SNAPSHOT_PREPARE, .reserve_pages = reserve_pages,
+	};
+
+	return hcall_godwit_snapshot(h, &op);
+}
+
+int hcall_godwit_snapshot_begin(struct hcall *h, domid_t domid, uint32_t flags, struct godwit_snapshot *st)
+{
+	struct godwit_snapshot op = { .domid = domid, .action = GODWIT_SNAPSHOT_BEGIN, .flags = flags };
+	int ret = hcall_godwit_snapshot(h, &op);
+
+	if (st)
+		*st = op;
+	return ret;
+}
+
+int hcall_godwit_snapshot_fetch(struct hcall *h, domid_t domid, uint64_t *pfns, unsigned int max,
+				uint64_t *cursor, uint64_t *end_pfn)
+{
+	struct godwit_snapshot op = {
+		.domid = domid, .action = GODWIT_SNAPSHOT_FETCH, .cursor = *cursor,
+		.max_pfns = max, .pfns = (uint64_t)(uintptr_t)pfns,
+	};
+	int ret = hcall_godwit_snapshot(h, &op);
+
+	if (ret)
+		return ret;
+	*cursor = op.cursor;
+	*end_pfn = op.end_pfn;
+	return (int)op.nr_out;
+}
+
+int hcall_godwit_snapshot_commit(struct hcall *h, domid_t domid, uint64_t cookie)
+{
+	struct godwit_snapshot op = { .domid = domid, .action = GODWIT_SNAPSHOT_COMMIT, .cookie = cookie };
+
+	return hcall_godwit_snapshot(h, &op);
+}
+
+int hcall_godwit_snapshot_abort(struct hcall *h, domid_t domid)
+{
+	struct godwit_snapshot op = { .domid = domid, .action = GODWIT_SNAPSHOT_ABORT };
+
+	return hcall_godwit_snapshot(h, &op);
+}
+
+int hcall_godwit_snapshot_status(struct hcall *h, domid_t domid, struct godwit_snapshot *st)
+{
+	*st = (struct godwit_snapshot){ .domid = domid, .action = GODWIT_SNAPSHOT_STATUS };
+	return hcall_godwit_snapshot(h, st);
+}
+
 int hcall_godwit_lazy(struct hcall *h, struct godwit_lazy *op)
 {
 	return call_godwit(h, GODWIT_OP_lazy, op, sizeof(*op));
