@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=900 order=45
+# test: timeout=1800 order=45
 """Checkpoints of a guest that hardly feels them, and what it comes back as.
 
     host1: web1 (beacon, dirtier, churn) --checkpoint--> store: full, delta, delta ...
