@@ -16,13 +16,15 @@
 #include <string.h>
 #include <sys/procfs.h>
 #include <unistd.h>
-#include <xen/xen.h>
 
 #include <cmocka.h>
 
 #include "checkpoint/cmd_chain.h"
 #include "tests/unit/chain_util.h"
 #include "tests/unit/test_stream_util.h"
+
+/* Last: it has macros named like fields of godwit.h. */
+#include <xen/xen.h>
 
 #define PAGE		STREAM_PAGE_SIZE
 #define PFNS		600u
