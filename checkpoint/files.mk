@@ -15,14 +15,23 @@ VERIFY_SRCS := checkpoint/verify.c
 # Stores of checkpoints (STORE_SRCS, STORE_LIBS: for whoever uses
 # checkpoint/store.h); docs/stores.md.
 STORE_SRCS := checkpoint/store.c checkpoint/store_dir.c checkpoint/store_http.c \
-	checkpoint/store_s3.c checkpoint/store_s3_xml.c \
+	checkpoint/store_dav_list.c checkpoint/store_s3.c checkpoint/store_s3_put.c \
+	checkpoint/store_s3_xml.c \
 	checkpoint/store_upload.c checkpoint/store_web.c checkpoint/store_url.c \
 	checkpoint/store_cred.c checkpoint/store_xml.c toolstack/lib/io.c
 STORE_LIBS := -lcurl -lexpat -lcrypto
 
 UNIT_TESTS += test_store
 test_store_SRCS := tests/unit/test_store.c $(STORE_SRCS)
-test_store_LIBS := $(STORE_LIBS)
+test_store_LIBS := $(STORE_LIBS) -Wl,--wrap=renameat2 -Wl,--wrap=fsync
+
+UNIT_TESTS += test_store_web
+test_store_web_SRCS := tests/unit/test_store_web.c $(STORE_SRCS)
+test_store_web_LIBS := $(STORE_LIBS)
+
+FUZZERS += fuzz_store
+fuzz_store_SRCS := tests/fuzz/fuzz_store.c $(STORE_SRCS)
+fuzz_store_LIBS := $(STORE_LIBS)
 # end of the stores
 
 # Chains of checkpoints in a store (CHAIN_SRCS: for whoever uses
