@@ -284,6 +284,35 @@ static void merge_checks_first(void **state)
 	history_free(h);
 }
 
+/* Names that tell the wrong order (a clock that went back): children go first all the same. */
+static void children_go_first_whatever_their_names(void **state)
+{
+	struct history *h = history_new(5, 200);
+	unsigned int i;
+	uint64_t n;
+	int ret = -1;
+
+	for (i = 0; i < 5; i++)		/* the parent's name is only a hint */
+		snprintf(h->f.obj[i].name, sizeof(h->f.obj[i].name), "d/%c.ckpt", 'e' - (int)i);
+	for (n = 1; ret < 0; n++) {
+		struct fake_store f;
+
+		fake_store_copy(&f, &h->f);
+		f.die_at = n;
+		ret = delete(&f, "e", true);	/* the first of the chain */
+		f.die_at = 0;
+		f.dead = false;
+		for (i = 0; i < 5; i++) {
+			if (is_there(h, &f, i))
+				still_there(h, &f, i);
+		}
+		assert_int_equal(f.nr, ret < 0 ? 6 - n : 0);
+		fake_store_release(&f);
+	}
+	assert_int_equal(n, 7);
+	history_free(h);
+}
+
 /* --- a writer -------------------------------------------------------------------------- */
 
 struct writer {
@@ -523,6 +552,7 @@ int main(void)
 		cmocka_unit_test(prune_keeps_the_newest),
 		cmocka_unit_test(merge_checks_first),
 		cmocka_unit_test(nothing_is_lost_when_the_store_dies),
+		cmocka_unit_test(children_go_first_whatever_their_names),
 		cmocka_unit_test(a_writer_makes_a_chain),
 		cmocka_unit_test(a_random_life),
 	};
