@@ -345,8 +345,9 @@ static void merge_delete_prune(void **state)
 	says("* merged      3");
 	assert_int_equal(run(cmd_prune, "prune", f->dir, "d", "--keep", "0"), CMD_USAGE);
 	assert_int_equal(run(cmd_prune, "prune", f->dir, "d", "--keep", NULL), CMD_USAGE);
+	assert_int_equal(run(cmd_prune, "prune", f->dir, "d", "--keep=2", "--no-merge"), CMD_USAGE);
 	assert_int_equal(run(cmd_prune, "prune", f->dir, "d", "--keep", "2"), CMD_OK);
-	says("2 kept, 1 merged, 1 deleted");
+	says("2 kept, 0 that they stand on, 1 merged, 1 deleted");
 	assert_int_equal(run(cmd_chain_verify, "verify", f->dir, "d", NULL, NULL), CMD_OK);
 }
 

@@ -138,7 +138,7 @@ static int prune(struct fake_store *f, unsigned int keep, struct retain_pruned *
 	int ret = catalog_load(&cat, &f->store, "d", why);
 
 	if (!ret)
-		ret = retain_prune(&cat, keep, NULL, done, why);
+		ret = retain_prune(&cat, keep, true, NULL, done, why);
 	assert_true(ret >= 0 || why[0]);
 	catalog_free(&cat);
 	return ret;
@@ -268,6 +268,31 @@ static void prune_keeps_the_newest(void **state)
 	still_there(h, &h->f, 17);
 	still_there(h, &h->f, 18);
 	assert_int_equal(h->f.nr, 3);
+	history_free(h);
+}
+
+/* Nothing is written: what the newest stand on stays until a full one comes. */
+static void prune_without_merging(void **state)
+{
+	struct history *h = history_new(10, 300);
+	struct retain_pruned done;
+	char why[CATALOG_WHY];
+	struct catalog cat;
+	unsigned int i;
+
+	assert_int_equal(merge(&h->f, "4", false), 0);	/* the next full one */
+	cat = catalog(&h->f);
+	assert_int_equal(retain_prune(&cat, 3, false, NULL, &done, why), 0);
+	catalog_free(&cat);
+	assert_int_equal(done.kept, 3);
+	assert_int_equal(done.ancestors, 3);
+	assert_int_equal(done.merged, 0);
+	assert_int_equal(done.deleted, 4);
+	for (i = 0; i < 10; i++) {
+		assert_int_equal(is_there(h, &h->f, i), i >= 4);
+		if (i >= 4)
+			still_there(h, &h->f, i);
+	}
 	history_free(h);
 }
 
@@ -550,6 +575,7 @@ int main(void)
 		cmocka_unit_test(delete_refuses_what_others_need),
 		cmocka_unit_test(delete_refuses_what_it_cannot_know),
 		cmocka_unit_test(prune_keeps_the_newest),
+		cmocka_unit_test(prune_without_merging),
 		cmocka_unit_test(merge_checks_first),
 		cmocka_unit_test(nothing_is_lost_when_the_store_dies),
 		cmocka_unit_test(children_go_first_whatever_their_names),
