@@ -87,6 +87,9 @@ uint64_t chain_pfn_limit(const struct chain *c);
 /** chain_page_type() - GODWIT_PAGE_* (perhaps PINNED), or CHAIN_NO_PAGE.  Reads nothing. */
 uint8_t chain_page_type(const struct chain *c, uint64_t pfn);
 
+/** chain_next_page() - the first pfn from @pfn on that has a type, or the limit. */
+uint64_t chain_next_page(const struct chain *c, uint64_t pfn);
+
 /**
  * chain_page_place() - which checkpoint a page comes from, and where in it.
  * @object: name of the object; the chain's

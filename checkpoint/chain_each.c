@@ -25,12 +25,11 @@ static bool *live_records(const struct chain *c)
 	bool *live = calloc((size_t)c->map.nr_rec + 1, sizeof(*live));
 	uint64_t pfn;
 
-	for (pfn = 0; live && pfn < c->map.pfn_limit; pfn++) {
-		chain_loc loc = chain_map_get(&c->map, pfn);
-
-		if (loc)
-			live[LOC_RECORD(loc)] = true;
-	}
+	if (!live)
+		return NULL;
+	for (pfn = chain_map_next(&c->map, 0); pfn < c->map.pfn_limit;
+	     pfn = chain_map_next(&c->map, pfn + 1))
+		live[LOC_RECORD(chain_map_get(&c->map, pfn))] = true;
 	return live;
 }
 

@@ -4,8 +4,8 @@
  * here, although no file has it.
  *
  * A thread of its own runs chain_write_merged() into a socket pair, whose other
- * end the caller reads.  Invariant: between open and close the chain belongs to
- * that thread.  When the chain turns out to be damaged, the reader sees the stream
+ * end the caller reads.  Invariant: between open and close the chain and its
+ * store's handle belong to that thread.  When the chain turns out to be damaged, the reader sees the stream
  * end in the middle, and chain_pipe_close() knows why.
  */
 #ifndef CHECKPOINT_CHAIN_PIPE_H
@@ -17,7 +17,7 @@ struct chain_pipe;
 
 /**
  * chain_pipe_open() - begin to write.
- * @c:   not to be used until chain_pipe_close(); open it with CHAIN_CHECK where a
+ * @c:   neither it nor its store is used until chain_pipe_close(); open it with CHAIN_CHECK where a
  *       failure in the middle is unwelcome
  * @out: the pipe
  *

@@ -131,9 +131,23 @@ static int add_pfn(struct diff *d, uint64_t pfn)
 	return d->n == BATCH ? compare(d) : 0;
 }
 
+/* The first pfn from @pfn on that either of them has. */
+static uint64_t next_pfn(const struct diff *d, uint64_t pfn)
+{
+	uint64_t a = chain_next_page(d->a, pfn), b = chain_next_page(d->b, pfn);
+
+	/* At its own limit one of them has nothing more to say. */
+	if (a >= chain_pfn_limit(d->a))
+		return b;
+	if (b >= chain_pfn_limit(d->b))
+		return a;
+	return a < b ? a : b;
+}
+
 static int run_diff(struct diff *d)
 {
 	uint64_t la = chain_pfn_limit(d->a), lb = chain_pfn_limit(d->b), pfn;
+	uint64_t both = la < lb ? la : lb, most = la < lb ? lb : la;
 	int ret;
 
 	d->user = ptables_bitmap(d->b);
@@ -142,11 +156,11 @@ static int run_diff(struct diff *d)
 	if (!d->user || !d->pages_a || !d->pages_b)
 		return -ENOMEM;
 	ret = ptables_mark_user(d->b, d->user);
-	for (pfn = 0; !ret && pfn < (la < lb ? la : lb); pfn++)
+	for (pfn = next_pfn(d, 0); !ret && pfn < both; pfn = next_pfn(d, pfn + 1))
 		ret = add_pfn(d, pfn);
 	if (!ret)
 		ret = compare(d);
-	for (; !ret && pfn < (la > lb ? la : lb); pfn++) {
+	for (pfn = next_pfn(d, both); !ret && pfn < most; pfn = next_pfn(d, pfn + 1)) {
 		if (has_frame(chain_page_type(d->a, pfn)))
 			d->nr[K_VANISHED]++;
 		else if (has_frame(chain_page_type(d->b, pfn)))

@@ -102,7 +102,8 @@ int cmd_delete(int argc, char **argv)
 	return ret;
 }
 
-static int prune(const struct chain_args *a, unsigned int keep, struct retain_log *log)
+static int prune(const struct chain_args *a, unsigned int keep, bool merge,
+		 struct retain_log *log)
 {
 	char domain[STORE_NAME_MAX + 1], why[CATALOG_WHY] = "";
 	const char *id = chain_args_target(a, a->arg[1], domain);
@@ -118,10 +119,11 @@ static int prune(const struct chain_args *a, unsigned int keep, struct retain_lo
 	ret = catalog_load(&cat, a->store, domain, why);
 	steps_begin(a);
 	if (!ret)
-		ret = retain_prune(&cat, keep, log, &done, why);
+		ret = retain_prune(&cat, keep, merge, log, &done, why);
 	catalog_free(&cat);
 	if (!ret && !a->json)
-		printf("%u kept, %u merged, %u deleted\n", done.kept, done.merged, done.deleted);
+		printf("%u kept, %u that they stand on, %u merged, %u deleted\n", done.kept,
+		       done.ancestors, done.merged, done.deleted);
 	if (done.broken)
 		fprintf(stderr, "checkpoint prune: %u that cannot be restored left alone\n",
 			done.broken);
@@ -131,14 +133,17 @@ static int prune(const struct chain_args *a, unsigned int keep, struct retain_lo
 int cmd_prune(int argc, char **argv)
 {
 	const char *text = NULL;
-	const struct chain_option options[] = { { "--keep", NULL, &text }, { 0 } };
+	bool no_merge = false;
+	const struct chain_option options[] = {
+		{ "--keep", NULL, &text }, { "--no-merge", &no_merge, NULL }, { 0 }
+	};
 	struct steps steps = { 0 };
 	struct retain_log log = { say_step, &steps };
 	struct chain_args a;
 	unsigned long keep;
 	char *end;
-	int ret = chain_args_parse(&a, argc, argv, "prune [--json] STORE DOMAIN --keep N", 2, 2,
-				   options);
+	int ret = chain_args_parse(&a, argc, argv, "prune [--json] STORE DOMAIN --keep N "
+				   "[--no-merge]", 2, 2, options);
 
 	if (ret != CMD_OK || a.help)
 		return ret;
@@ -149,7 +154,7 @@ int cmd_prune(int argc, char **argv)
 		ret = CMD_USAGE;
 	} else {
 		steps.json = a.json;
-		ret = prune(&a, (unsigned int)keep, &log);
+		ret = prune(&a, (unsigned int)keep, !no_merge, &log);
 	}
 	chain_args_close(&a);
 	return ret;

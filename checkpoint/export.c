@@ -61,7 +61,7 @@ static size_t find_frames(struct core *k, uint64_t gap)
 
 	k->nr_frames = 0;
 	k->pages = 0;
-	for (pfn = 0; pfn < limit; pfn++) {
+	for (pfn = chain_next_page(k->c, 0); pfn < limit; pfn = chain_next_page(k->c, pfn + 1)) {
 		if (!has_frame(k->c, pfn))
 			continue;
 		if (f && pfn - (f->pfn + f->nr) <= gap) {

@@ -39,7 +39,8 @@ fuzz_store_LIBS := $(STORE_LIBS)
 CHAIN_SRCS := checkpoint/object.c checkpoint/probe.c checkpoint/catalog.c \
 	checkpoint/chain.c checkpoint/chain_map.c checkpoint/chain_read.c \
 	checkpoint/chain_each.c checkpoint/chain_merge.c checkpoint/retain.c \
-	checkpoint/ptables.c checkpoint/vcpu_regs.c checkpoint/export.c checkpoint/chain_pipe.c
+	checkpoint/ptables.c checkpoint/vcpu_regs.c checkpoint/export.c checkpoint/chain_pipe.c \
+	checkpoint/ckpt_put.c
 CHAIN_LIBS := -lpthread
 
 CHAIN_CMD_SRCS := checkpoint/cmd_chain.c checkpoint/cmd_list.c checkpoint/cmd_chain_info.c \

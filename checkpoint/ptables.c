@@ -65,7 +65,7 @@ static int mark_below(struct chain *c, unsigned int level, const uint64_t *from,
 	int ret;
 
 	/* In the order of pfns, in which the pages of a record lie together. */
-	for (pfn = 0; pfn < limit; pfn++) {
+	for (pfn = chain_next_page(c, 0); pfn < limit; pfn = chain_next_page(c, pfn + 1)) {
 		if (!ptables_bit(from, pfn))
 			continue;
 		ret = read_table(c, pfn, table);
@@ -85,7 +85,8 @@ int ptables_mark_user(struct chain *c, uint64_t *user)
 	unsigned int level;
 	int ret = tables ? 0 : -ENOMEM;
 
-	for (pfn = 0; !ret && pfn < chain_pfn_limit(c); pfn++) {
+	for (pfn = chain_next_page(c, 0); !ret && pfn < chain_pfn_limit(c);
+	     pfn = chain_next_page(c, pfn + 1)) {
 		if (is_table(c, pfn, 4))
 			set_bit(tables, pfn);
 	}

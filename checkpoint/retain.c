@@ -383,8 +383,31 @@ static int make_independent(struct catalog *cat, const bool *stays, const struct
 	return 0;
 }
 
-int retain_prune(struct catalog *cat, unsigned int keep, const struct retain_log *log,
-		 struct retain_pruned *done, char why[CATALOG_WHY])
+/* What those that stay stand on stays, too. */
+static int keep_ancestors(struct catalog *cat, const bool *stays, bool *goes,
+			  struct retain_pruned *done, char *why)
+{
+	size_t i, k, *levels, nr;
+	int ret;
+
+	for (i = 0; i < cat->nr; i++) {
+		if (!stays[i])
+			continue;
+		ret = catalog_walk(cat, i, &levels, &nr, why);
+		if (ret)
+			return ret;
+		for (k = 1; k < nr; k++) {
+			done->ancestors += goes[levels[k]];
+			goes[levels[k]] = false;
+		}
+		free(levels);
+	}
+	return 0;
+}
+
+int retain_prune(struct catalog *cat, unsigned int keep, bool merge,
+		 const struct retain_log *log, struct retain_pruned *done,
+		 char why[CATALOG_WHY])
 {
 	bool *stays, *goes;
 	int ret;
@@ -401,7 +424,8 @@ int retain_prune(struct catalog *cat, unsigned int keep, const struct retain_log
 		snprintf(why, CATALOG_WHY, "no memory");
 	if (!ret) {
 		choose(cat, keep, stays, goes, done);
-		ret = make_independent(cat, stays, log, done, why);
+		ret = merge ? make_independent(cat, stays, log, done, why) :
+			      keep_ancestors(cat, stays, goes, done, why);
 	}
 	if (!ret) {
 		ret = delete_marked(cat, goes, log, why);

@@ -53,16 +53,22 @@ int retain_delete(struct catalog *cat, size_t i, bool chain, const struct retain
 
 struct retain_pruned {
 	unsigned int kept, merged, deleted;
+	unsigned int ancestors;		/* kept beyond the number, since those stand on them */
 	unsigned int broken;		/* damaged, or without a parent: left alone */
 };
 
 /**
  * retain_prune() - keep the newest checkpoints, and nothing else.
- * @keep: how many, at least 1; ones that cannot be restored do not count
+ * @keep:  how many, at least 1; ones that cannot be restored do not count
+ * @merge: make those full whose parent goes, so that exactly @keep are left.  Without
+ *         this what they stand on stays as well: nothing is written, and with a full
+ *         checkpoint every M the store never holds more than @keep + M.  That is for
+ *         who prunes after every checkpoint: a merge writes a whole image.
  *
  * Return: 0; -EINVAL @keep is 0; errors as above.
  */
-int retain_prune(struct catalog *cat, unsigned int keep, const struct retain_log *log,
-		 struct retain_pruned *done, char why[CATALOG_WHY]);
+int retain_prune(struct catalog *cat, unsigned int keep, bool merge,
+		 const struct retain_log *log, struct retain_pruned *done,
+		 char why[CATALOG_WHY]);
 
 #endif

@@ -3,6 +3,7 @@
 #include "checkpoint/store_web.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -91,6 +92,12 @@ static CURLcode set_auth(struct web *w, CURL *e)
 	return c ? c : curl_easy_setopt(e, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 }
 
+/* A daemon that starts programs must not hand its connections on to them. */
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
+}
+
 int web_setup(struct web *w, CURL *e)
 {
 	const char *ca = getenv("GODWIT_STORE_CA");
@@ -100,6 +107,7 @@ int web_setup(struct web *w, CURL *e)
 	w->curl_error[0] = '\0';
 	/* What cannot fail, with options libcurl 7.88 has, is not asked. */
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, w->curl_error);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, CONNECT_S);

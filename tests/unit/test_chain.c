@@ -597,6 +597,85 @@ static void no_byte_can_change(void **state)
 	fake_store_release(&t.f);
 }
 
+/* Who skims has read entries without their checksum: they are compared again later. */
+static void entries_changed_under_the_map(void **state)
+{
+	static struct guest g;
+	struct shot shot = { .chain = 1, .time_ns = 1 };
+	struct fake_store f;
+	struct stream_mem m;
+	struct chain *c;
+	uint8_t page[PAGE], type, *entry;
+	uint64_t pfn = 20, n;
+	size_t pos;
+	char why[CHAIN_WHY];
+
+	fake_store_init(&f);
+	guest_init(&g, 40, 3);
+	memset(g.type, 0, sizeof(g.type));
+	shot_write(&m, &g, &shot, NULL);
+	fake_store_set(&f, "d/a.ckpt", m.data, m.len);
+	stream_mem_release(&m);
+	for (pos = 32;; pos += 32 + (n + 7) / 8 * 8) {
+		memcpy(&n, f.obj[0].data + pos + 8, sizeof(n));
+		if (f.obj[0].data[pos] == STREAM_PAGES)
+			break;
+	}
+	/* The last page is said to be a table, and then is data again: sound when read. */
+	entry = f.obj[0].data + pos + 32 + 16 + 8 * 39;
+	assert_int_equal(entry[0], 39);
+	entry[7] = GODWIT_PAGE_L1;
+	c = open_it(&f, NULL, 0);
+	entry[7] = GODWIT_PAGE_DATA;
+	assert_int_equal(chain_read_pages(c, &pfn, &type, page, 1), 0);
+	pfn = 39;
+	assert_int_equal(chain_read_pages(c, &pfn, &type, page, 1), -EBADMSG);
+	assert_non_null(strstr(chain_error(c), "entries have changed"));
+	chain_close(c);
+	/* The same for who walks all pages. */
+	entry[7] = GODWIT_PAGE_L1;
+	c = open_it(&f, NULL, 0);
+	entry[7] = GODWIT_PAGE_DATA;
+	stream_mem_init(&m);
+	{
+		struct stream_writer *w;
+
+		assert_int_equal(stream_writer_new(&m.io, &w), 0);
+		assert_int_equal(chain_write_merged(c, w, CHAIN_AS_IMAGE), -EBADMSG);
+		assert_non_null(strstr(chain_error(c), "entries have changed"));
+		stream_writer_free(w);
+	}
+	stream_mem_release(&m);
+	chain_close(c);
+	entry[7] = GODWIT_PAGE_L1;
+	assert_int_equal(chain_open(&f.store, "d", NULL, CHAIN_CHECK, &c, why), -EBADMSG);
+	fake_store_release(&f);
+}
+
+/* Another object under the same name, between looking at it and reading it. */
+static void swapped_between_looks(void **state)
+{
+	static struct three t;
+	struct shot shot = { .chain = 1, .time_ns = 5 };
+	char why[CHAIN_WHY] = "";
+	struct catalog cat;
+	struct chain *c;
+
+	three_init(&t);
+	assert_int_equal(catalog_load(&cat, &t.f.store, "d", why), 0);
+	assert_int_equal(catalog_get(&cat, 0)->state, CKPT_SOUND);
+	guest_run(&t.g, 5);
+	three_replace(&t, 0, &shot, NULL);
+	assert_int_equal(chain_open_at(&cat, 0, 0, &c, why), -EBADMSG);
+	assert_non_null(strstr(why, "changed while it was being read"));
+	/* Of a larger guest: its pfns do not fit what was looked at. */
+	t.g.limit = 3000;
+	three_replace(&t, 0, &shot, NULL);
+	assert_int_equal(chain_open_at(&cat, 0, 0, &c, why), -EBADMSG);
+	catalog_free(&cat);
+	fake_store_release(&t.f);
+}
+
 static void lying_store(void **state)
 {
 	static struct three t;
@@ -651,6 +730,8 @@ int main(void)
 		cmocka_unit_test(newer_version),
 		cmocka_unit_test(lying_index),
 		cmocka_unit_test(no_byte_can_change),
+		cmocka_unit_test(entries_changed_under_the_map),
+		cmocka_unit_test(swapped_between_looks),
 		cmocka_unit_test(lying_store),
 		cmocka_unit_test(a_stream_without_a_chain),
 	};

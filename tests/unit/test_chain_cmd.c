@@ -16,13 +16,15 @@
 #include <string.h>
 #include <sys/procfs.h>
 #include <unistd.h>
-#include <xen/xen.h>
 
 #include <cmocka.h>
 
 #include "checkpoint/cmd_chain.h"
 #include "tests/unit/chain_util.h"
 #include "tests/unit/test_stream_util.h"
+
+/* Last: it has macros named like fields of godwit.h. */
+#include <xen/xen.h>
 
 #define PAGE		STREAM_PAGE_SIZE
 #define PFNS		600u
@@ -343,8 +345,9 @@ static void merge_delete_prune(void **state)
 	says("* merged      3");
 	assert_int_equal(run(cmd_prune, "prune", f->dir, "d", "--keep", "0"), CMD_USAGE);
 	assert_int_equal(run(cmd_prune, "prune", f->dir, "d", "--keep", NULL), CMD_USAGE);
+	assert_int_equal(run(cmd_prune, "prune", f->dir, "d", "--keep=2", "--no-merge"), CMD_USAGE);
 	assert_int_equal(run(cmd_prune, "prune", f->dir, "d", "--keep", "2"), CMD_OK);
-	says("2 kept, 1 merged, 1 deleted");
+	says("2 kept, 0 that they stand on, 1 merged, 1 deleted");
 	assert_int_equal(run(cmd_chain_verify, "verify", f->dir, "d", NULL, NULL), CMD_OK);
 }
 
