@@ -29,6 +29,7 @@ struct lazy {
 	uint64_t nr_pfns, nr_left;
 	uint64_t *missing;		/* bitmap */
 	uint64_t *asked;		/* bitmap: in the list, or fetched from it */
+	uint64_t *used;			/* bitmap: a backend had it mapped when frames were last marked */
 	uint64_t list[ASK_MAX];
 	uint32_t head, tail;		/* counts of what was put in and taken out */
 	uint32_t port;			/* of domain 0, 0 = none */
@@ -205,6 +206,7 @@ static void lazy_free(struct lazy *l)
 		return;
 	xfree(l->missing);
 	xfree(l->asked);
+	xfree(l->used);
 	xfree(l);
 }
 
@@ -218,7 +220,8 @@ static struct lazy *lazy_make(const struct domain *d)
 	l->nr_pfns = nr;
 	l->missing = xzalloc_array(uint64_t, nr / 64);
 	l->asked = xzalloc_array(uint64_t, nr / 64);
-	if (l->missing && l->asked)
+	l->used = xzalloc_array(uint64_t, nr / 64);
+	if (l->missing && l->asked && l->used)
 		return l;
 	lazy_free(l);
 	return NULL;
@@ -251,7 +254,7 @@ static bool make_missing(struct domain *d, uint64_t pfn)
 	mfn_t m = track_lookup(d->track, pfn);
 	struct frame *f = mfn_valid(m) ? mfn_to_frame(m) : NULL;
 
-	if (!f || pfn_is_missing(d->lazy, pfn))
+	if (!f || pfn_is_missing(d->lazy, pfn) || test_bit((unsigned int)pfn, d->lazy->used))
 		return false;
 	if (!frame_get_rw(f, d))	/* a table, or descriptors */
 		return false;
@@ -262,6 +265,15 @@ static bool make_missing(struct domain *d, uint64_t pfn)
 	spin_unlock(&d->snap_lock);
 	frame_put_rw(f);
 	return true;
+}
+
+/* One that comes later to map a frame is refused, see lazy_blocks(). */
+static void note_used(mfn_t m)
+{
+	struct domain *d = domain_get_any(mfn_to_frame(m)->owner);
+
+	if (d && d->lazy && pfn_of(d, m) < d->lazy->nr_pfns)
+		set_bit((unsigned int)pfn_of(d, m), d->lazy->used);
 }
 
 #define CHUNK	64u
@@ -281,6 +293,7 @@ static int mark(struct domain *d, struct godwit_lazy *op)
 		lazy_attach(d, l);
 	}
 	d->lazy->port = op->port;
+	grant_for_each_rw(d, note_used);
 	while (op->nr_done < op->nr) {
 		n = min(op->nr - op->nr_done, CHUNK);
 		if (copy_from_guest(pfn, op->pfns + op->nr_done * sizeof(pfn[0]), n * sizeof(pfn[0])))

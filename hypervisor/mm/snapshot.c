@@ -34,7 +34,7 @@
 #include <pv/track.h>
 
 #define READER_TIMEOUT_NS	2000000000L
-#define HEAP_LEAVE	256u		/* frames of the heap that copies do not take */
+#define HEAP_LEAVE	1024u		/* frames of the heap that copies do not take, as mm/frame.c says */
 #define MOVED_MAX	256u
 
 /* What aside[pfn] holds but 0 (nothing) and the mfn of a copy: contents without bytes. */

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=600 order=45
-"""Snapshots of a stock Linux guest that keeps writing, forking and talking.
+"""Snapshots of a stock Linux guest that keeps writing, forking and talking; one that starts
+with its memory missing.
 
     host1: web1 (dirtier, churn)  <- snapcheck (dom0) compares every page with the instant
+           web2                   <- lazycheck (dom0) brings each page when it is asked for
 """
 import json
 import os
@@ -13,11 +15,15 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from story import BUILD, Story, expect, guest, quick, vmlinux  # noqa: E402
 
 WEB1 = "10.77.0.101"
+WEB2 = "10.77.0.102"
 SNAPCHECK = "/opt/godwit/snapcheck"
 POOLS = 16	# frames that the hypervisor's pools may keep
 
+LAZYCHECK = "/opt/godwit/lazycheck"
+
 story = Story(hosts=1, daemon=None, files={"guest/vmlinux": vmlinux(),
-                                           "snapcheck": os.path.join(BUILD, "bin", "snapcheck")})
+                                           "snapcheck": os.path.join(BUILD, "bin", "snapcheck"),
+                                           "lazycheck": os.path.join(BUILD, "bin", "lazycheck")})
 
 
 def rounds(w, reserve, pace_us, number=5):
@@ -74,6 +80,23 @@ def reader_killed(w):
     w.sh("godwit destroy web1", timeout=60)
     missing = w.memo["free"] - w.free_pages()
     expect(missing <= POOLS, f"{missing} frames are missing")
+
+
+@story.step
+def starts_without_memory(w):
+    """A guest boots though its kernel, its stacks, its initrd come page by page."""
+    w.create(quick(guest.config("web2", 2, memory=128, load=["dirtier:8:500", "churn:2:5"])), args="--paused")
+    domid = w.domain("web2")["domid"]
+    r = w.sh(f"{LAZYCHECK} {domid} 4", timeout=240, check=False)
+    print(r.out, r.err, file=sys.stderr)
+    expect(r.rc == 0, f"lazycheck gave {r.rc}: {(r.err.splitlines() or ['?'])[-1][:200]}")
+    said = json.loads(r.out)
+    expect(said["missing"] > 20000 and said["asked"] > 1000, f"hardly anything was missing: {said}")
+    w.wait_program(WEB2, "dirtier")
+    w.verify(WEB2)
+    churn = w.wait_program(WEB2, "churn")
+    expect(churn["errors"] == 0, f"churn's errors: {churn['errors']}")
+    w.healthy()
 
 
 story.main()

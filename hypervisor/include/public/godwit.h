@@ -282,7 +282,7 @@ struct godwit_snapshot {
  * MARK:   the frames of these pfns are missing: they exist (write_frames of ZERO, or by a table that
  *	names them) and get their bytes later.  Log-dirty must be on, the domain must never have run;
  *	may be called many times.  -EINVAL at the first (nr_done) that has no frame, is a
- *	page table or descriptor page, or is marked already.  What finish_restore writes (start_info,
+ *	page table or descriptor page, is mapped by grant or is marked already.  What finish_restore writes (start_info,
  *	p2m leaves) must not be marked.  `port` is an event channel of domain 0 (0: none) that is
  *	signalled whenever a pfn is asked for.
  * FETCH:  pfns that are asked for and not fetched yet, oldest first, at most nr and 64.

@@ -18,7 +18,7 @@ static uint64_t pfns[BATCH];
 static uint8_t types[BATCH];
 static uint8_t buffer[BATCH][PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t type_of[DOMU_MAX_PAGES];		/* of the pages read; 0xff: not read */
-static uint64_t heap_before;
+static uint64_t heap_before, nr_waits;
 
 #define NOT_READ	0xffu
 
@@ -149,6 +149,7 @@ static void finish(uint64_t cookie)
 {
 	read_set(~0u);
 	EXPECT(snap(GODWIT_SNAPSHOT_STATUS, 0, 0), 0);
+	nr_waits = st.waits;
 	CHECK(st.nr_left == 0 && st.copies_now == 0, "%lu left, %lu copies", st.nr_left, st.copies_now);
 	EXPECT(snap(GODWIT_SNAPSHOT_COMMIT, 0, cookie), 0);
 	CHECK(st.cookie == cookie && st.state == GODWIT_SNAPSHOT_IS_NONE, "cookie %lu state %u", st.cookie, st.state);
@@ -257,50 +258,81 @@ static void delta(void)
 	unmake();
 }
 
-static uint64_t count_last, count_seen, count_high, count_low;
+static long domu_ext(unsigned int cmd, unsigned int pfn)
+{
+	domu.control[0]->data[0] = cmd;
+	domu.control[0]->data[1] = domu.mfn[pfn];
+	domu.control[0]->data[2] = 0;
+	return domu_call(__HYPERVISOR_mmuext_op, domu_data(0), 1, 0, DOMID_SELF);
+}
+
+/* What the sets showed of the pages that one vCPU counts in. */
+static struct count {
+	uint64_t last, high, seen, behind;
+} counts[2];
+#define COUNT_SPLIT	576u		/* pages below are vCPU 1's, the others vCPU 2's */
 
 static void check_count(uint64_t pfn, unsigned int type, const uint64_t *page)
 {
-	static uint64_t zero[PAGE_SIZE / 8];
-	uint64_t n = type == GODWIT_PAGE_ZERO ? zero[0] : page[0];
+	struct count *c = &counts[pfn >= COUNT_SPLIT];
+	uint64_t n = type == GODWIT_PAGE_ZERO ? 0 : page[0];
 
 	if (pfn < DOMU_DATA)
 		return;
-	if (!count_seen++)
-		count_high = n;
-	CHECK(n == count_high || n + 1 == count_high, "pfn %lu holds %lu, the first page %lu", pfn, n, count_high);
-	CHECK(n == count_last || count_seen == 1 || n + 1 == count_last, "pfn %lu: pass %lu after %lu", pfn, n, count_last);
-	count_low += n != count_high;
-	count_last = n;
+	if (!c->seen++)
+		c->high = c->last = n;
+	CHECK(n == c->high || n + 1 == c->high, "pfn %lu holds %lu, the first page %lu", pfn, n, c->high);
+	CHECK(n <= c->last, "pfn %lu: pass %lu after %lu", pfn, n, c->last);
+	c->behind += n != c->high;
+	c->last = n;
 }
 
-/* A vCPU that never stops writing is cut between two of its stores: each pass over the pages shows
- * as finished up to one page and not begun behind it.  @how by turns, so deltas are cut, too. */
+static void wait_rounds(unsigned int vcpu, unsigned int n)
+{
+	uint64_t rounds = domu.control[vcpu]->rounds, end = now_ns() + 5000000000ul;
+
+	while (domu.control[vcpu]->rounds < rounds + n && now_ns() < end)
+		HC2(sched_op, SCHEDOP_yield, 0);
+}
+
+/* Two vCPUs that never stop writing are cut between two of their stores: each pass over the pages shows
+ * as finished up to one page and not begun behind it.  Full sets and deltas by turns, with a reserve
+ * that is enough or not; a third vCPU pins and unpins a table meanwhile. */
 static void running(void)
 {
-	uint64_t merged = 0, between = 0;
+	uint64_t between = 0, waits = 0;
 
-	make(PAGES, 2);
-	domu.control[1]->first = DOMU_DATA;
-	domu.control[1]->end = PAGES;
-	domu_start(1, DOMU_COUNT);
-	for (unsigned int i = 0; i < 6; i++) {
-		uint64_t rounds = domu.control[1]->rounds, end = now_ns() + 5000000000ul;
-
-		while (domu.control[1]->rounds < rounds + 3 && now_ns() < end)
-			HC2(sched_op, SCHEDOP_yield, 0);
-		freeze(i % 2 ? GODWIT_SNAPSHOT_DELTA : GODWIT_SNAPSHOT_FULL, 100000);
+	make(PAGES, 3);
+	for (unsigned int i = 0; i < 2; i++) {
+		domu.control[1 + i]->first = i ? COUNT_SPLIT : DOMU_DATA;
+		domu.control[1 + i]->end = i ? PAGES : COUNT_SPLIT;
+		domu_start(1 + i, DOMU_COUNT);
+	}
+	for (unsigned int i = 0; i < 12; i++) {
+		wait_rounds(1, 3);
+		wait_rounds(2, 3);
+		freeze(i % 2 ? GODWIT_SNAPSHOT_DELTA : GODWIT_SNAPSHOT_FULL, i % 3 ? 100000 : 20);
 		check = check_count;
-		count_seen = count_last = count_low = 0;
+		memset(counts, 0, sizeof(counts));
+		for (unsigned int k = 0; k < 4; k++) {
+			if (i % 3)		/* else it waits, too, and this is the reader */
+				EXPECT(domu_ext(k % 2 ? MMUEXT_UNPIN_TABLE : MMUEXT_PIN_L1_TABLE, DOMU_L1 + 1), 0);
+			read_set(100);
+		}
 		finish(i + 1);
-		CHECK(count_seen == PAGES - DOMU_DATA, "%lu pages in set %u", count_seen, i);
-		CHECK(count_high > 0, "nothing was written before the instant");
-		between += count_low > 0;
-		merged += st.copied;
+		for (unsigned int k = 0; k < 2; k++) {
+			CHECK(counts[k].seen == (k ? PAGES - COUNT_SPLIT : COUNT_SPLIT - DOMU_DATA) && counts[k].high > 0,
+			      "%lu pages in set %u, pass %lu", counts[k].seen, i, counts[k].high);
+			between += counts[k].behind > 0;
+		}
+		waits += nr_waits;
 	}
 	CHECK(between > 0, "never cut within a pass: this proves nothing");
-	domu.control[1]->stop = 1;
-	CHECK(domu_wait(1, 5000), "it does not stop");
+	CHECK(waits > 0, "no vCPU ever waited: this proves nothing");
+	for (unsigned int i = 1; i < 3; i++) {
+		domu.control[i]->stop = 1;
+		CHECK(domu_wait(i, 5000), "vCPU %u does not stop", i);
+	}
 	unmake();
 }
 
@@ -325,14 +357,6 @@ static void check_tables(uint64_t pfn, unsigned int type, const uint64_t *page)
 		      "type %x, entry %lx", type, page[3]);
 	if (pfn == 601)		/* was data, becomes a table */
 		CHECK(type == GODWIT_PAGE_ZERO, "type %x", type);
-}
-
-static long domu_ext(unsigned int cmd, unsigned int pfn)
-{
-	domu.control[0]->data[0] = cmd;
-	domu.control[0]->data[1] = domu.mfn[pfn];
-	domu.control[0]->data[2] = 0;
-	return domu_call(__HYPERVISOR_mmuext_op, domu_data(0), 1, 0, DOMID_SELF);
 }
 
 static long domu_map(unsigned int at, unsigned int pfn, uint64_t flags)
