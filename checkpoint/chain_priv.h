@@ -114,4 +114,8 @@ int chain_load_record(struct chain *c, uint32_t rec, const struct page_view **v)
 /** chain_cache_free() - free the caches. */
 void chain_cache_free(struct chain *c);
 
+/* chain_merge.c: what stands before the pages of a merged stream, and behind them. */
+int chain_write_front(struct chain *c, struct stream_writer *w, enum chain_as as);
+int chain_write_tail(struct chain *c, struct stream_writer *w);
+
 #endif

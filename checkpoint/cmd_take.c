@@ -20,7 +20,7 @@
 const struct command commands[] = {
 	{ "take", "[--full] [--stop | --local-only] [--reserve MB] [-t SECONDS] DOM STORE",
 	  "take a checkpoint of a running domain", cmd_take },
-	{ "restore", "[-p] [-n NAME] [--clone] [--no-monitor] STORE DOM[@ID]",
+	{ "restore", "[-p] [-n NAME] [--clone] [--lazy] [--no-monitor] STORE DOM[@ID]",
 	  "make a domain from a checkpoint", cmd_restore_checkpoint },
 	{ 0 },
 };

@@ -42,7 +42,7 @@ static const struct {
 } commands[] = {
 	{ "take", cmd_take, "[take] [--full] DOM STORE",
 	  "take a checkpoint of a running domain" },
-	{ "restore", cmd_restore_checkpoint, "restore [--clone] [-n NAME] STORE DOM[@ID]",
+	{ "restore", cmd_restore_checkpoint, "restore [--lazy] [--clone] [-n NAME] STORE DOM[@ID]",
 	  "make a domain from a checkpoint" },
 	{ "verify", run_verify, "verify FILE",
 	  "read all of a stream, accept it or name the defect and its place" },
