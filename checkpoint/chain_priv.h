@@ -13,7 +13,8 @@
 #define CHAIN_CHUNK_PFNS	65536u
 #define CHAIN_RECORDS_MAX	4000000u	/* 128 MiB of records */
 #define CHAIN_STATE_MAX		((size_t)64 << 20)	/* packed XENSTORE records */
-#define CHAIN_PAYLOADS		4u
+#define CHAIN_PAYLOADS	256u		/* records kept, at most ... */
+#define CHAIN_PAYLOAD_BYTES	(64u << 20)	/* ... and their bytes */
 #define CHAIN_BLOCKS		16u
 
 /* A PAGES record somewhere in the chain. */
@@ -93,6 +94,7 @@ struct chain {
 	uint64_t *p2m;
 	uint32_t nr_p2m;
 	uint64_t p2m_max_pfn;
+	size_t payload_bytes;		/* that the slots hold */
 	uint64_t clock;			/* of the caches */
 	struct chain_payload payload[CHAIN_PAYLOADS];
 	struct chain_block block[CHAIN_BLOCKS];

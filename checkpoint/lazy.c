@@ -14,7 +14,8 @@
 #define ASKED_MAX	64u		/* GODWIT_LAZY_FETCH gives no more */
 #define MARK_MAX	16384u		/* pfns in one hypercall */
 #define AROUND		16u		/* neighbours that come along: a block of the stream */
-#define BEHIND		64u		/* pages brought at once while nobody waits */
+#define HOT_MAX		2048u		/* pages of the newest checkpoint that come at once */
+#define BEHIND		16u		/* pages brought at once while nobody waits */
 
 struct lazy {
 	struct chain *c;
@@ -70,6 +71,23 @@ static int find_needed(struct lazy *l, char why[CHAIN_WHY])
 	return 0;
 }
 
+/*
+ * What changed last will be wanted first: a child that holds little is the pages
+ * that the guest touches whenever it suspends and goes on.
+ */
+static void find_hot(struct lazy *l)
+{
+	const char *tip = chain_level(l->c, 0)->obj.name, *object;
+	uint64_t place;
+
+	if (chain_depth(l->c) < 2 || chain_level(l->c, 0)->data_pages > HOT_MAX)
+		return;
+	for (uint64_t pfn = 0; pfn < l->limit; pfn++)
+		if (l->later[pfn] && chain_page_place(l->c, pfn, &object, &place) &&
+		    !strcmp(object, tip))
+			needed_now(l, pfn);
+}
+
 int lazy_new(struct chain *c, struct lazy **out, char why[CHAIN_WHY])
 {
 	struct lazy *l = calloc(1, sizeof(*l) + STREAM_BATCH_BYTES);
@@ -88,6 +106,7 @@ int lazy_new(struct chain *c, struct lazy **out, char why[CHAIN_WHY])
 		l->later[pfn] = chain_page_type(c, pfn) == GODWIT_PAGE_DATA;
 		l->nr_later += l->later[pfn];
 	}
+	find_hot(l);
 	ret = find_needed(l, why);
 	if (ret) {
 		lazy_free(l);
