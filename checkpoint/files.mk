@@ -43,6 +43,10 @@ UNIT_TESTS += test_retain
 test_retain_SRCS := tests/unit/test_retain.c $(CHAIN_TEST_SRCS)
 test_retain_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
 
+UNIT_TESTS += test_take_keep
+test_take_keep_SRCS := tests/unit/test_take_keep.c checkpoint/take_keep.c $(CHAIN_TEST_SRCS)
+test_take_keep_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
+
 PROGS += checkpoint
 # Recursive: the lists of migrate/ and toolstack/ come later.
 checkpoint_SRCS = checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \

@@ -411,3 +411,64 @@ int retain_prune(struct catalog *cat, unsigned int keep, const struct retain_log
 	free(goes);
 	return ret < 0 ? ret : 0;
 }
+
+/* --- thin -------------------------------------------------------------------------- */
+
+static int spare_parents(struct catalog *cat, const bool *stays, bool *goes,
+			 struct retain_pruned *done, char *why)
+{
+	size_t *levels, nr, i, k;
+	int ret;
+
+	for (i = 0; i < cat->nr; i++) {
+		if (!stays[i])
+			continue;
+		ret = catalog_walk(cat, i, &levels, &nr, why);
+		if (ret)
+			return ret;
+		for (k = 0; k < nr; k++) {
+			done->stood_on += goes[levels[k]];
+			goes[levels[k]] = false;
+		}
+		free(levels);
+	}
+	return 0;
+}
+
+int retain_thin(struct catalog *cat, unsigned int keep, const struct retain_log *log,
+		struct retain_pruned *done, char why[CATALOG_WHY])
+{
+	bool *stays = calloc(cat->nr + 1, sizeof(*stays));
+	bool *goes = calloc(cat->nr + 1, sizeof(*goes));
+	int ret = stays && goes ? 0 : -ENOMEM;
+
+	*done = (struct retain_pruned){ 0 };
+	if (!ret && !keep)
+		ret = -EINVAL;
+	if (ret)
+		snprintf(why, CATALOG_WHY, "%s", keep ? "no memory" :
+			 "at least one checkpoint is kept");
+	if (!ret) {
+		choose(cat, keep, stays, goes, done);
+		ret = spare_parents(cat, stays, goes, done, why);
+	}
+	if (!ret) {
+		ret = delete_marked(cat, goes, log, why);
+		done->deleted = ret > 0 ? (unsigned int)ret : 0;
+	}
+	free(stays);
+	free(goes);
+	return ret < 0 ? ret : 0;
+}
+
+void retain_only(struct catalog *cat, const uint8_t uuid[16])
+{
+	size_t i;
+
+	for (i = cat->nr; i-- > 0;) {
+		const struct ckpt *c = catalog_get(cat, i);
+
+		if (c->state == CKPT_SOUND && memcmp(c->uuid, uuid, sizeof(c->uuid)))
+			catalog_drop(cat, i);
+	}
+}

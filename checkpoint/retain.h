@@ -54,6 +54,7 @@ int retain_delete(struct catalog *cat, size_t i, bool chain, const struct retain
 struct retain_pruned {
 	unsigned int kept, merged, deleted;
 	unsigned int broken;		/* damaged, or without a parent: left alone */
+	unsigned int stood_on;		/* retain_thin(): stay for those that are kept */
 };
 
 /**
@@ -64,5 +65,22 @@ struct retain_pruned {
  */
 int retain_prune(struct catalog *cat, unsigned int keep, const struct retain_log *log,
 		 struct retain_pruned *done, char why[CATALOG_WHY]);
+
+/**
+ * retain_thin() - the same without merging: what the kept ones stand on stays as well.
+ *
+ * Cheap: nothing but headers is read, and nothing is written.  With a full one now
+ * and then, old chains go as a whole.
+ * Return: as retain_prune().
+ */
+int retain_thin(struct catalog *cat, unsigned int keep, const struct retain_log *log,
+		struct retain_pruned *done, char why[CATALOG_WHY]);
+
+/**
+ * retain_only() - forget the checkpoints of others: a folder of a store is a name's, and
+ * another domain may have had the name.  Nothing is deleted.
+ * @cat:  those of @uuid are left in it, and those that cannot be read
+ */
+void retain_only(struct catalog *cat, const uint8_t uuid[16]);
 
 #endif
