@@ -20,6 +20,9 @@ static const struct {
 } commands[] = {
 	{ "take", cmd_take, "[take] [--full] DOM STORE",
 	  "take a checkpoint of a running domain" },
+	{ "take", cmd_take, "[take] DOM STORE --every 5s",
+	  "from now on take one every so often" },
+	{ "schedule", cmd_schedule, "schedule list|stop ...", "what is taken every so often" },
 	{ "restore", cmd_restore_checkpoint, "restore [--clone] [-n NAME] STORE DOM[@ID]",
 	  "make a domain from a checkpoint" },
 	{ "verify", cmd_verify, "verify [--json] FILE",
