@@ -196,15 +196,23 @@ int catalog_find(struct catalog *cat, const char *id, size_t *i, char why[CATALO
 
 /* --- parents ---------------------------------------------------------------------- */
 
+/* By bisection: the list is sorted, and a merged one keeps its original's place. */
 static bool find_object(const struct catalog *cat, const char *name, size_t *i)
 {
-	size_t k;
+	size_t low = 0, high = cat->nr;
 
-	for (k = 0; k < cat->nr; k++) {
-		if (!strcmp(ckpt_object(&cat->c[k]), name)) {
-			*i = k;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int order = strcmp(ckpt_object(&cat->c[mid]), name);
+
+		if (!order) {
+			*i = mid;
 			return true;
 		}
+		if (order < 0)
+			low = mid + 1;
+		else
+			high = mid;
 	}
 	return false;
 }
@@ -216,17 +224,17 @@ static void full_name(char *out, size_t size, const char *name)
 		 (int)(strlen(name) - (has_suffix(name, SUFFIX) ? strlen(SUFFIX) : 0)), name);
 }
 
-/* Where the child says, under its merged name, or anywhere. */
+/* Where the child says, under its merged name, or, when that fails, anywhere. */
 static bool find_provider(struct catalog *cat, const struct ckpt *c, size_t *p)
 {
 	char merged[STORE_NAME_MAX + sizeof(FULL_SUFFIX)];
 	size_t k;
 
-	full_name(merged, sizeof(merged), c->parent_name);
-	if (find_object(cat, merged, p) && ckpt_provides(catalog_get(cat, *p), c->parent_hash))
-		return true;
 	if (find_object(cat, c->parent_name, p) &&
 	    ckpt_provides(catalog_get(cat, *p), c->parent_hash))
+		return true;
+	full_name(merged, sizeof(merged), c->parent_name);
+	if (find_object(cat, merged, p) && ckpt_provides(catalog_get(cat, *p), c->parent_hash))
 		return true;
 	for (k = cat->nr; k-- > 0;) {
 		if (ckpt_provides(catalog_get(cat, k), c->parent_hash)) {

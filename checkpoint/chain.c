@@ -288,6 +288,11 @@ uint8_t chain_page_type(const struct chain *c, uint64_t pfn)
 	return loc ? LOC_TYPE(loc) : CHAIN_NO_PAGE;
 }
 
+uint64_t chain_next_page(const struct chain *c, uint64_t pfn)
+{
+	return chain_map_next(&c->map, pfn);
+}
+
 bool chain_page_place(const struct chain *c, uint64_t pfn, const char **object, uint64_t *place)
 {
 	chain_loc loc = chain_map_get(&c->map, pfn);
@@ -308,11 +313,10 @@ void chain_count_types(const struct chain *c, uint64_t by_type[GODWIT_PAGE_TYPE_
 
 	memset(by_type, 0, (GODWIT_PAGE_TYPE_MASK + 1) * sizeof(*by_type));
 	*pinned = 0;
-	for (pfn = 0; pfn < c->map.pfn_limit; pfn++) {
+	for (pfn = chain_map_next(&c->map, 0); pfn < c->map.pfn_limit;
+	     pfn = chain_map_next(&c->map, pfn + 1)) {
 		chain_loc loc = chain_map_get(&c->map, pfn);
 
-		if (!loc)
-			continue;
 		by_type[LOC_TYPE(loc) & GODWIT_PAGE_TYPE_MASK]++;
 		*pinned += LOC_TYPE(loc) >> 7;
 	}

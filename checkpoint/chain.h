@@ -87,6 +87,9 @@ uint64_t chain_pfn_limit(const struct chain *c);
 /** chain_page_type() - GODWIT_PAGE_* (perhaps PINNED), or CHAIN_NO_PAGE.  Reads nothing. */
 uint8_t chain_page_type(const struct chain *c, uint64_t pfn);
 
+/** chain_next_page() - the first pfn from @pfn on that has a type, or the limit. */
+uint64_t chain_next_page(const struct chain *c, uint64_t pfn);
+
 /**
  * chain_page_place() - which checkpoint a page comes from, and where in it.
  * @object: name of the object; the chain's
@@ -119,6 +122,21 @@ int chain_read_pages(struct chain *c, const uint64_t *pfns, uint8_t *types, void
 void chain_count_types(const struct chain *c, uint64_t by_type[GODWIT_PAGE_TYPE_MASK + 1],
 		       uint64_t *pinned);
 
+/**
+ * chain_page_fn - one page of the image.
+ * @bytes: 4096 of them, or NULL for a type without bytes
+ * Return: 0, or an error that ends the walk.
+ */
+typedef int chain_page_fn(void *ctx, uint64_t pfn, uint8_t type, const uint8_t *bytes);
+
+/**
+ * chain_each_page() - every page that the chain mentions, once, in no order of pfns.
+ * @c:  chain; each record is read once, in the order of its checkpoint
+ *
+ * Return: 0; what @fn returned; errors of chain_read_pages().
+ */
+int chain_each_page(struct chain *c, chain_page_fn *fn, void *ctx);
+
 enum chain_as {
 	CHAIN_AS_IMAGE,		/* a stream that belongs to no chain: restore, export */
 	CHAIN_AS_REPLACEMENT,	/* a merged checkpoint, which stands for this one */
@@ -126,7 +144,7 @@ enum chain_as {
 
 /**
  * chain_write_merged() - one full stream: the state and every page.
- * @c:  chain; each record is read once, in the order of its checkpoint
+ * @c:  chain
  * @w:  a new writer; gets everything from the header to END
  * @as: what the stream says about its chain
  *

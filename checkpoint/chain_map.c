@@ -85,3 +85,19 @@ chain_loc chain_map_get(const struct chain_map *m, uint64_t pfn)
 	chunk = m->chunk[pfn / CHAIN_CHUNK_PFNS];
 	return chunk ? chunk[pfn % CHAIN_CHUNK_PFNS] : 0;
 }
+
+uint64_t chain_map_next(const struct chain_map *m, uint64_t pfn)
+{
+	/* A limit of 2^28 with few pages below it must not cost 2^28 steps. */
+	while (pfn < m->pfn_limit) {
+		const chain_loc *chunk = m->chunk[pfn / CHAIN_CHUNK_PFNS];
+
+		if (!chunk)
+			pfn = (pfn / CHAIN_CHUNK_PFNS + 1) * CHAIN_CHUNK_PFNS;
+		else if (chunk[pfn % CHAIN_CHUNK_PFNS])
+			return pfn;
+		else
+			pfn++;
+	}
+	return m->pfn_limit;
+}

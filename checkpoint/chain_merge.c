@@ -2,24 +2,19 @@
 /*
  * A chain as one full stream.
  *
- * Pages are taken record by record, oldest checkpoint first, and of each record
- * those entries that nothing newer hides; so each record is read once.  Small
- * leftovers of several records share a batch, which is sorted before it is
- * written, since a batch's pfns must ascend.
+ * Pages come record by record (chain_each_page()).  Small leftovers of several
+ * records share a batch, which is sorted before it is written, since a batch's
+ * pfns must ascend.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "checkpoint/chain_priv.h"
-#include "checkpoint/wire.h"
 
 struct merge {
 	struct chain *c;
 	struct stream_writer *w;
-	struct stream_batch batch;	/* of the record at hand */
-	uint8_t *record;		/* its pages, STREAM_BATCH_BYTES */
-	uint8_t *scratch;
 	unsigned int nr;		/* collected for the next batch */
 	uint64_t pfns[STREAM_BATCH_MAX];
 	uint8_t types[STREAM_BATCH_MAX];
@@ -67,85 +62,35 @@ static int flush(struct merge *m)
 	return ret;
 }
 
-/* Is entry @entry of record @rec what the guest would see? */
-static bool is_live(const struct chain *c, uint32_t rec, uint32_t entry, uint64_t pfn)
+static int add_page(void *ctx, uint64_t pfn, uint8_t type, const uint8_t *bytes)
 {
-	chain_loc loc = chain_map_get(&c->map, pfn);
+	struct merge *m = ctx;
 
-	return loc && LOC_RECORD(loc) == rec && LOC_ENTRY(loc) == entry;
-}
-
-static int add_page(struct merge *m, unsigned int i)
-{
 	if (m->nr == STREAM_BATCH_MAX) {
 		int ret = flush(m);
 
 		if (ret)
 			return ret;
 	}
-	m->pfns[m->nr] = m->batch.pfns[i];
-	m->types[m->nr] = m->batch.types[i];
-	if (page_type_has_bytes(m->batch.types[i]))
-		memcpy(m->pages + (size_t)m->nr * STREAM_PAGE_SIZE,
-		       m->record + (size_t)i * STREAM_PAGE_SIZE, STREAM_PAGE_SIZE);
+	m->pfns[m->nr] = pfn;
+	m->types[m->nr] = type;
+	if (bytes)
+		memcpy(m->pages + (size_t)m->nr * STREAM_PAGE_SIZE, bytes, STREAM_PAGE_SIZE);
 	m->nr++;
 	return 0;
-}
-
-static int merge_record(struct merge *m, uint32_t rec)
-{
-	const struct chain_record *r = &m->c->map.rec[rec];
-	const struct page_view *v;
-	struct stream_reason why;
-	unsigned int i;
-	int ret = chain_load_record(m->c, rec, &v);
-
-	if (ret)
-		return ret;
-	if (page_unpack(v, &m->batch, m->record, m->scratch, &why))
-		return chain_fail(m->c, -EBADMSG, "%s: record %u at offset %llu (PAGES): %s",
-				  m->c->level[r->level].obj.name, r->number,
-				  (unsigned long long)r->offset, why.text);
-	for (i = 0; i < m->batch.nr && !ret; i++) {
-		if (is_live(m->c, rec, i, m->batch.pfns[i]))
-			ret = add_page(m, i);
-	}
-	return ret;
-}
-
-/* Which records have anything left that a newer one does not hide. */
-static bool *live_records(const struct chain *c)
-{
-	bool *live = calloc(c->map.nr_rec + 1, sizeof(*live));
-	uint64_t pfn;
-
-	for (pfn = 0; live && pfn < c->map.pfn_limit; pfn++) {
-		chain_loc loc = chain_map_get(&c->map, pfn);
-
-		if (loc)
-			live[LOC_RECORD(loc)] = true;
-	}
-	return live;
 }
 
 static int merge_pages(struct merge *m)
 {
 	Stream__RoundBegin b = STREAM__ROUND_BEGIN__INIT;
 	Stream__RoundEnd e = STREAM__ROUND_END__INIT;
-	bool *live = live_records(m->c);
-	uint32_t rec;
 	int ret;
 
-	if (!live)
-		return -ENOMEM;
 	b.has_number = b.has_last = e.has_number = e.has_pages = 1;
 	b.last = 1;
 	ret = stream_write_msg(m->w, STREAM_ROUND_BEGIN, &b.base);
-	for (rec = 0; !ret && rec < m->c->map.nr_rec; rec++) {
-		if (live[rec])
-			ret = merge_record(m, rec);
-	}
-	free(live);
+	if (!ret)
+		ret = chain_each_page(m->c, add_page, m);
 	if (!ret)
 		ret = flush(m);
 	e.pages = m->written;
@@ -200,12 +145,10 @@ int chain_write_merged(struct chain *c, struct stream_writer *w, enum chain_as a
 	if (m) {
 		m->c = c;
 		m->w = w;
-		m->record = malloc(STREAM_BATCH_BYTES);
 		m->pages = malloc(STREAM_BATCH_BYTES);
 		m->out = malloc(STREAM_BATCH_BYTES);
-		m->scratch = malloc(PAGE_SCRATCH_BYTES);
 	}
-	if (m && m->record && m->pages && m->out && m->scratch) {
+	if (m && m->pages && m->out) {
 		stream_writer_keep_index(w);
 		ret = write_front(c, w, as);
 		if (!ret)
@@ -216,10 +159,8 @@ int chain_write_merged(struct chain *c, struct stream_writer *w, enum chain_as a
 	if (ret && !stream_writer_error(w)[0])
 		chain_fail(c, ret, "%s: %s", c->level[0].obj.name, strerror(-ret));
 	if (m) {
-		free(m->scratch);
 		free(m->out);
 		free(m->pages);
-		free(m->record);
 	}
 	free(m);
 	return ret;

@@ -59,6 +59,9 @@ int chain_map_add(struct chain_map *m, const struct chain_record *rec, const uin
 /** chain_map_get() - where @pfn is; 0 also beyond the limit. */
 chain_loc chain_map_get(const struct chain_map *m, uint64_t pfn);
 
+/** chain_map_next() - the first pfn from @pfn on that is somewhere, or the limit. */
+uint64_t chain_map_next(const struct chain_map *m, uint64_t pfn);
+
 struct chain_payload {
 	uint32_t rec;			/* + 1, 0 for an empty slot */
 	uint64_t used;			/* when: larger is later */

@@ -67,6 +67,27 @@ static void show_info(const Stream__StreamInfo *s, bool json)
 	cmd_print_json_string(s->host);
 }
 
+static void show_chain(const Stream__StreamInfo *s, bool json)
+{
+	if (!s->has_chain_id)
+		return;
+	printf(json ? ",\n \"chain_seq\": %" PRIu64 : "chain:      number %" PRIu64 "\n",
+	       s->chain_seq);
+	if (s->has_replaces)
+		printf(json ? ", \"replaces\": \"%016" PRIx64 "\"" :
+		       "replaces:   %016" PRIx64 "\n", s->replaces);
+}
+
+static void show_parent(const Stream__Parent *p, bool json)
+{
+	printf(json ? ",\n \"parent\": \"%016" PRIx64 "\", \"parent_name\": " :
+	       "stands on:  %016" PRIx64 " ", p->stream_hash);
+	if (json)
+		cmd_print_json_string(p->name);
+	else
+		printf("%s\n", p->name ? p->name : "");
+}
+
 static void show_ledger(const Stream__Ledger *l)
 {
 	size_t i;
@@ -95,9 +116,12 @@ static int show_stream(struct stream_reader *r, bool json)
 		ret = stream_read_next(r, &rec);
 		if (ret)
 			return ret;
-		if (rec.type == STREAM_INFO)
+		if (rec.type == STREAM_INFO) {
 			show_info(rec.info, json);
-		else if (rec.type == STREAM_DOMAIN && json)
+			show_chain(rec.info, json);
+		} else if (rec.type == STREAM_PARENT) {
+			show_parent(rec.parent, json);
+		} else if (rec.type == STREAM_DOMAIN && json)
 			json_domain(rec.domain);
 		else if (rec.type == STREAM_DOMAIN)
 			text_domain(rec.domain);
@@ -136,6 +160,7 @@ static int show_file(const struct cmd_args *a)
 		stream_fd_release(&fd);
 		return CMD_UNREADABLE;
 	}
+	stream_reader_allow_parent(r);
 	if (a->json) {
 		printf("{\"file\": ");
 		cmd_print_json_string(a->path);

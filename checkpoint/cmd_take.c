@@ -67,7 +67,7 @@ static void add_kept(json_t *j, const struct kept *k)
 		return;
 	json_object_set_new(j, "retained", json_pack("{s:i, s:i, s:i, s:i, s:i}",
 						     "kept", (int)k->done.kept,
-						     "stood_on", (int)k->done.stood_on,
+						     "ancestors", (int)k->done.ancestors,
 						     "merged", (int)k->done.merged,
 						     "deleted", (int)k->done.deleted,
 						     "broken", (int)k->done.broken));
@@ -166,11 +166,15 @@ static int take(struct take_params *p, const char *domain, const char *address, 
 static int find_domain(struct toolstack *ts, const char *text, domid_t *domid)
 {
 	uint8_t uuid[16];
-	int ret = uuid_parse(text, uuid) ? domain_find(ts, text, domid) :
-		  domain_find_uuid(ts, uuid, domid);
+	bool by_uuid = !uuid_parse(text, uuid);
+	int ret = by_uuid ? domain_find_uuid(ts, uuid, domid) : domain_find(ts, text, domid);
 
-	if (!ret && !*domid)
+	if (ret && by_uuid)
+		log_err("%s: %s", text, ret == -ESRCH ? "there is no such domain" : strerror(-ret));
+	if (!ret && !*domid) {
+		log_err("%s: dom0 cannot be checkpointed", text);
 		ret = -ESRCH;
+	}
 	return ret;
 }
 

@@ -60,6 +60,10 @@ static void print_sound(const char *path, const struct verify_report *r)
 	       " with bytes: %.1f MiB packed to %.1f MiB, %" PRIu64 " blocks lz4, %" PRIu64
 	       " raw\n", r->pages, r->rounds, r->data_pages, r->data_pages * 4096 / MIB,
 	       r->packed_bytes / MIB, r->lz4_blocks, r->raw_blocks);
+	if (r->in_chain)
+		printf("  chain:     number %" PRIu64 ", %s%s\n", r->chain_seq,
+		       r->is_child ? "delta" : r->replaces ? "merged" : "full",
+		       r->indexed ? ", indexed" : "");
 	print_final(r);
 	print_rounds(r);
 	for (i = 0; i < r->nr_notes; i++)
@@ -110,6 +114,12 @@ static void json_sound(const struct verify_report *r)
 	for (t = 0; t < 8; t++)
 		printf("\"%s\": %" PRIu64 ", ", cmd_type_name(t), r->final[t]);
 	printf("\"pinned\": %" PRIu64 "}", r->final_pinned);
+	if (r->in_chain)
+		printf(",\n \"chain_seq\": %" PRIu64, r->chain_seq);
+	if (r->is_child)
+		printf(", \"parent\": \"%016" PRIx64 "\"", r->parent_hash);
+	if (r->replaces)
+		printf(", \"replaces\": \"%016" PRIx64 "\"", r->replaces_hash);
 	json_rounds(r);
 	printf(",\n \"notes\": [");
 	for (t = 0; t < r->nr_notes; t++) {

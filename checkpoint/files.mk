@@ -15,21 +15,36 @@ VERIFY_SRCS := checkpoint/verify.c
 # Stores of checkpoints (STORE_SRCS, STORE_LIBS: for whoever uses
 # checkpoint/store.h); docs/stores.md.
 STORE_SRCS := checkpoint/store.c checkpoint/store_dir.c checkpoint/store_http.c \
-	checkpoint/store_s3.c checkpoint/store_s3_xml.c \
+	checkpoint/store_dav_list.c checkpoint/store_s3.c checkpoint/store_s3_put.c \
+	checkpoint/store_s3_xml.c \
 	checkpoint/store_upload.c checkpoint/store_web.c checkpoint/store_url.c \
 	checkpoint/store_cred.c checkpoint/store_xml.c toolstack/lib/io.c
 STORE_LIBS := -lcurl -lexpat -lcrypto
 
 UNIT_TESTS += test_store
 test_store_SRCS := tests/unit/test_store.c $(STORE_SRCS)
-test_store_LIBS := $(STORE_LIBS)
+test_store_LIBS := $(STORE_LIBS) -Wl,--wrap=renameat2 -Wl,--wrap=fsync
+
+UNIT_TESTS += test_store_web
+test_store_web_SRCS := tests/unit/test_store_web.c $(STORE_SRCS)
+test_store_web_LIBS := $(STORE_LIBS)
+
+FUZZERS += fuzz_store
+fuzz_store_SRCS := tests/fuzz/fuzz_store.c $(STORE_SRCS)
+fuzz_store_LIBS := $(STORE_LIBS)
 # end of the stores
 
 # Chains of checkpoints in a store (CHAIN_SRCS: for whoever uses
 # checkpoint/chain.h), on the stream library and the stores.
 CHAIN_SRCS := checkpoint/object.c checkpoint/probe.c checkpoint/catalog.c \
 	checkpoint/chain.c checkpoint/chain_map.c checkpoint/chain_read.c \
-	checkpoint/chain_merge.c checkpoint/retain.c
+	checkpoint/chain_each.c checkpoint/chain_merge.c checkpoint/retain.c \
+	checkpoint/ptables.c checkpoint/vcpu_regs.c checkpoint/export.c checkpoint/chain_pipe.c \
+	checkpoint/ckpt_put.c
+CHAIN_LIBS := -lpthread
+
+CHAIN_CMD_SRCS := checkpoint/cmd_chain.c checkpoint/cmd_list.c checkpoint/cmd_chain_info.c \
+	checkpoint/cmd_retain.c checkpoint/cmd_diff.c checkpoint/cmd_export.c
 
 CHAIN_TEST_SRCS := tests/unit/chain_util.c tests/unit/fake/fake_store.c \
 	tests/unit/test_stream_util.c $(CHAIN_SRCS) $(STORE_SRCS) $(VERIFY_SRCS) \
@@ -37,11 +52,24 @@ CHAIN_TEST_SRCS := tests/unit/chain_util.c tests/unit/fake/fake_store.c \
 
 UNIT_TESTS += test_chain
 test_chain_SRCS := tests/unit/test_chain.c $(CHAIN_TEST_SRCS)
-test_chain_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
+test_chain_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS)
 
 UNIT_TESTS += test_retain
 test_retain_SRCS := tests/unit/test_retain.c $(CHAIN_TEST_SRCS)
-test_retain_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
+test_retain_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS)
+
+UNIT_TESTS += test_chain_cmd
+test_chain_cmd_SRCS := tests/unit/test_chain_cmd.c checkpoint/cmd.c $(CHAIN_CMD_SRCS) \
+	$(CHAIN_TEST_SRCS)
+test_chain_cmd_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS)
+
+UNIT_TESTS += test_chain_golden
+test_chain_golden_SRCS := tests/unit/test_chain_golden.c $(CHAIN_TEST_SRCS)
+test_chain_golden_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS)
+
+FUZZERS += fuzz_chain
+fuzz_chain_SRCS := tests/fuzz/fuzz_chain.c $(CHAIN_TEST_SRCS)
+fuzz_chain_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS) -lcmocka
 
 UNIT_TESTS += test_take_keep
 test_take_keep_SRCS := tests/unit/test_take_keep.c checkpoint/take_keep.c $(CHAIN_TEST_SRCS)
@@ -50,8 +78,9 @@ test_take_keep_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
 PROGS += checkpoint
 # Recursive: the lists of migrate/ and toolstack/ come later.
 checkpoint_SRCS = checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
-	checkpoint/cmd_info.c checkpoint/cmd_store.c $(VERIFY_SRCS) $(CHAIN_SRCS) $(TAKE_SRCS)
-checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(TOOLSTACK_DOMAIN_LIBS) -lpthread
+	checkpoint/cmd_info.c checkpoint/cmd_store.c \
+	$(CHAIN_CMD_SRCS) $(CHAIN_SRCS) $(VERIFY_SRCS) $(TAKE_SRCS)
+checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS) $(TOOLSTACK_DOMAIN_LIBS) -lpthread
 
 # What needs a hypervisor: taking a checkpoint, and coming back from one.
 TAKE_SRCS = checkpoint/cmd_take.c checkpoint/cmd_schedule.c checkpoint/take.c \

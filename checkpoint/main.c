@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command `checkpoint`: looks at streams kept in files.
+ * The command `checkpoint`: looks at streams kept in files, and works on chains
+ * of them in stores.
  *
  * One table row per subcommand; a subcommand gets argc and argv from its own
  * name on and returns the exit code.
@@ -9,8 +10,29 @@
 #include <string.h>
 
 #include "checkpoint/cmd.h"
+#include "checkpoint/cmd_chain.h"
 #include "checkpoint/cmd_take.h"
 #include "checkpoint/guard.h"
+
+/* FILE, or STORE and DOMAIN: as many arguments that are no options. */
+static int count_plain(int argc, char **argv)
+{
+	int i, nr = 0;
+
+	for (i = 1; i < argc; i++)
+		nr += argv[i][0] != '-' || !argv[i][1];
+	return nr;
+}
+
+static int run_verify(int argc, char **argv)
+{
+	return (count_plain(argc, argv) == 2 ? cmd_chain_verify : cmd_verify)(argc, argv);
+}
+
+static int run_info(int argc, char **argv)
+{
+	return (count_plain(argc, argv) == 2 ? cmd_chain_info : cmd_info)(argc, argv);
+}
 
 static const struct {
 	const char *name;
@@ -25,10 +47,23 @@ static const struct {
 	{ "schedule", cmd_schedule, "schedule list|stop ...", "what is taken every so often" },
 	{ "restore", cmd_restore_checkpoint, "restore [--clone] [-n NAME] STORE DOM[@ID]",
 	  "make a domain from a checkpoint" },
-	{ "verify", cmd_verify, "verify [--json] FILE",
+	{ "verify", run_verify, "verify FILE",
 	  "read all of a stream, accept it or name the defect and its place" },
-	{ "info", cmd_info, "info [--json] FILE",
+	{ "info", run_info, "info FILE",
 	  "show what a stream says about its domain, without unpacking pages" },
+	{ "list", cmd_list, "list STORE [DOMAIN]", "checkpoints as a tree by chain" },
+	{ "info", run_info, "info STORE DOMAIN[@ID]", "one checkpoint and what it stands on" },
+	{ "verify", run_verify, "verify STORE DOMAIN[@ID]",
+	  "every byte of a checkpoint and of what it stands on" },
+	{ "diff", cmd_diff, "diff STORE DOMAIN@A DOMAIN@B", "pages that differ, by kind" },
+	{ "merge", cmd_merge, "merge [--keep] STORE DOMAIN[@ID]",
+	  "make it a full one, which stands on nothing" },
+	{ "delete", cmd_delete, "delete [--chain] STORE DOMAIN@ID",
+	  "remove it; --chain: and what stands on it" },
+	{ "prune", cmd_prune, "prune STORE DOMAIN --keep N",
+	  "keep the newest N restorable, merge and delete the rest" },
+	{ "export", cmd_export, "export STORE DOMAIN[@ID] FILE.core",
+	  "an ELF core for gdb or crash; --stream: one stream, for restore" },
 	{ "store", cmd_store, "store ls|put|get|rm ...",
 	  "objects of a store by hand; `checkpoint store --help`" },
 };
@@ -39,10 +74,13 @@ static void print_help(FILE *out)
 
 	fprintf(out, "usage: checkpoint COMMAND [OPTIONS]\n\n");
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  %-24s %s\n", commands[i].usage, commands[i].help);
+		fprintf(out, "  %-34s %s\n", commands[i].usage, commands[i].help);
 	fprintf(out,
-		"\nFILE may be - for standard input.\n"
-		"exit codes: 0 sound, 1 damaged or refused, 2 wrong usage, 3 not readable\n");
+		"\nFILE may be - for standard input.  --json and --help go with each.\n"
+		"STORE: a directory, http(s)://HOST[:PORT]/PREFIX/, s3://BUCKET/PREFIX\n"
+		"ID: a stream hash in hex or its front, a number in the newest chain, latest\n"
+		"exit codes: 0 done, sound; 1 damaged, refused, not there, depended on;\n"
+		"            2 wrong usage; 3 not readable or not writable\n");
 }
 
 int main(int argc, char **argv)

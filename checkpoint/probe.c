@@ -115,7 +115,7 @@ static int take_end(struct ckpt *c, const uint8_t *payload, size_t len)
 	const struct message_kind *kind = message_kind_find(STREAM_END);
 	struct message_limits lim = { 0 };
 	struct stream_reason why;
-	ProtobufCMessage *msg;
+	ProtobufCMessage *msg = NULL;
 	const Stream__End *end;
 	int ret = message_unpack(kind, payload, len, &msg, &why);
 
@@ -123,6 +123,7 @@ static int take_end(struct ckpt *c, const uint8_t *payload, size_t len)
 		ret = message_check(kind, msg, &lim, &why);
 	if (ret) {
 		refuse(c, ret, "END: %s", why.text);
+		message_free(msg);
 		return ret;
 	}
 	end = (const Stream__End *)msg;

@@ -383,8 +383,31 @@ static int make_independent(struct catalog *cat, const bool *stays, const struct
 	return 0;
 }
 
-int retain_prune(struct catalog *cat, unsigned int keep, const struct retain_log *log,
-		 struct retain_pruned *done, char why[CATALOG_WHY])
+/* What those that stay stand on stays, too. */
+static int keep_ancestors(struct catalog *cat, const bool *stays, bool *goes,
+			  struct retain_pruned *done, char *why)
+{
+	size_t i, k, *levels, nr;
+	int ret;
+
+	for (i = 0; i < cat->nr; i++) {
+		if (!stays[i])
+			continue;
+		ret = catalog_walk(cat, i, &levels, &nr, why);
+		if (ret)
+			return ret;
+		for (k = 1; k < nr; k++) {
+			done->ancestors += goes[levels[k]];
+			goes[levels[k]] = false;
+		}
+		free(levels);
+	}
+	return 0;
+}
+
+int retain_prune(struct catalog *cat, unsigned int keep, bool merge,
+		 const struct retain_log *log, struct retain_pruned *done,
+		 char why[CATALOG_WHY])
 {
 	bool *stays, *goes;
 	int ret;
@@ -401,7 +424,8 @@ int retain_prune(struct catalog *cat, unsigned int keep, const struct retain_log
 		snprintf(why, CATALOG_WHY, "no memory");
 	if (!ret) {
 		choose(cat, keep, stays, goes, done);
-		ret = make_independent(cat, stays, log, done, why);
+		ret = merge ? make_independent(cat, stays, log, done, why) :
+			      keep_ancestors(cat, stays, goes, done, why);
 	}
 	if (!ret) {
 		ret = delete_marked(cat, goes, log, why);
@@ -412,54 +436,7 @@ int retain_prune(struct catalog *cat, unsigned int keep, const struct retain_log
 	return ret < 0 ? ret : 0;
 }
 
-/* --- thin -------------------------------------------------------------------------- */
-
-static int spare_parents(struct catalog *cat, const bool *stays, bool *goes,
-			 struct retain_pruned *done, char *why)
-{
-	size_t *levels, nr, i, k;
-	int ret;
-
-	for (i = 0; i < cat->nr; i++) {
-		if (!stays[i])
-			continue;
-		ret = catalog_walk(cat, i, &levels, &nr, why);
-		if (ret)
-			return ret;
-		for (k = 0; k < nr; k++) {
-			done->stood_on += goes[levels[k]];
-			goes[levels[k]] = false;
-		}
-		free(levels);
-	}
-	return 0;
-}
-
-int retain_thin(struct catalog *cat, unsigned int keep, const struct retain_log *log,
-		struct retain_pruned *done, char why[CATALOG_WHY])
-{
-	bool *stays = calloc(cat->nr + 1, sizeof(*stays));
-	bool *goes = calloc(cat->nr + 1, sizeof(*goes));
-	int ret = stays && goes ? 0 : -ENOMEM;
-
-	*done = (struct retain_pruned){ 0 };
-	if (!ret && !keep)
-		ret = -EINVAL;
-	if (ret)
-		snprintf(why, CATALOG_WHY, "%s", keep ? "no memory" :
-			 "at least one checkpoint is kept");
-	if (!ret) {
-		choose(cat, keep, stays, goes, done);
-		ret = spare_parents(cat, stays, goes, done, why);
-	}
-	if (!ret) {
-		ret = delete_marked(cat, goes, log, why);
-		done->deleted = ret > 0 ? (unsigned int)ret : 0;
-	}
-	free(stays);
-	free(goes);
-	return ret < 0 ? ret : 0;
-}
+/* --- of one domain -------------------------------------------------------------------- */
 
 void retain_only(struct catalog *cat, const uint8_t uuid[16])
 {

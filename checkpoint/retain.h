@@ -53,28 +53,23 @@ int retain_delete(struct catalog *cat, size_t i, bool chain, const struct retain
 
 struct retain_pruned {
 	unsigned int kept, merged, deleted;
+	unsigned int ancestors;		/* kept beyond the number, since those stand on them */
 	unsigned int broken;		/* damaged, or without a parent: left alone */
-	unsigned int stood_on;		/* retain_thin(): stay for those that are kept */
 };
 
 /**
  * retain_prune() - keep the newest checkpoints, and nothing else.
- * @keep: how many, at least 1; ones that cannot be restored do not count
+ * @keep:  how many, at least 1; ones that cannot be restored do not count
+ * @merge: make those full whose parent goes, so that exactly @keep are left.  Without
+ *         this what they stand on stays as well: nothing is written, and with a full
+ *         checkpoint every M the store never holds more than @keep + M.  That is for
+ *         who prunes after every checkpoint: a merge writes a whole image.
  *
  * Return: 0; -EINVAL @keep is 0; errors as above.
  */
-int retain_prune(struct catalog *cat, unsigned int keep, const struct retain_log *log,
-		 struct retain_pruned *done, char why[CATALOG_WHY]);
-
-/**
- * retain_thin() - the same without merging: what the kept ones stand on stays as well.
- *
- * Cheap: nothing but headers is read, and nothing is written.  With a full one now
- * and then, old chains go as a whole.
- * Return: as retain_prune().
- */
-int retain_thin(struct catalog *cat, unsigned int keep, const struct retain_log *log,
-		struct retain_pruned *done, char why[CATALOG_WHY]);
+int retain_prune(struct catalog *cat, unsigned int keep, bool merge,
+		 const struct retain_log *log, struct retain_pruned *done,
+		 char why[CATALOG_WHY]);
 
 /**
  * retain_only() - forget the checkpoints of others: a folder of a store is a name's, and

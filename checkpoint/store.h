@@ -10,8 +10,10 @@
  * no leading dot.  Everything else is refused with -EINVAL, here, before a
  * store sees it.
  *
- * A handle belongs to one thread at a time.  Memory of any call is bounded by
- * the caller's buffers and STORE_MEMORY_MAX, whatever the other side says.
+ * A handle belongs to one thread at a time; several puts and gets may be under
+ * way on it.  Memory is bounded by the caller's buffers and STORE_MEMORY_MAX for
+ * each put, whatever the other side says.  What each kind promises, and what it
+ * takes from the environment: docs/stores.md.
  */
 #ifndef CHECKPOINT_STORE_H
 #define CHECKPOINT_STORE_H
@@ -22,7 +24,7 @@
 #include <sys/types.h>
 
 #define STORE_NAME_MAX		128u		/* of each part of a name */
-#define STORE_MEMORY_MAX	(16u << 20)	/* buffers of one handle */
+#define STORE_MEMORY_MAX	(16u << 20)	/* buffers of one put, at most */
 #define STORE_OBJECTS_MAX	100000u		/* in one list */
 
 struct store;
@@ -38,15 +40,17 @@ struct store_object {
 /**
  * store_open() - reach a store by its address.
  * @address: a directory path, "file:PATH", "http(s)://HOST[:PORT]/PREFIX/" (a
- *           server with PUT, GET with ranges, DELETE, and PROPFIND or an index),
- *           or "s3://BUCKET/PREFIX" (endpoint, region and keys: docs/checkpoints.md)
+ *           server with WebDAV: PUT, MOVE, GET with ranges, DELETE, PROPFIND),
+ *           or "s3://BUCKET/PREFIX" (endpoint, region and keys: docs/stores.md)
  * @out:     the handle
  * @why:     one line on failure
  *
  * Credentials come from a file or the environment, never from @address: one
  * with a user name or password in it is refused.  A directory is made if its
- * parent exists.  Leftovers of writers that died are swept (directory stores).
- * Return: 0; -EINVAL the address; -EACCES; -ENOMEM; -errno.
+ * parent exists.  Leftovers of writers that died are swept: here in a directory
+ * and in S3 (one request, whose failure is not this one's), by store_list() over
+ * HTTP, which sends nothing here.
+ * Return: 0; -EINVAL the address, or a variable; -EACCES; -ENOMEM; -errno.
  */
 int store_open(const char *address, struct store **out, char why[200]);
 
@@ -72,11 +76,13 @@ int store_put_write(struct store_put *p, const void *buf, size_t len);
 
 /**
  * store_put_commit() - make the object exist, durably; @p is gone afterwards.
- * Return: 0; -EEXIST; -errno, and then nothing of the object exists.
+ * Return: 0; -EEXIST; -errno, and then nothing of the object exists - unless a
+ * server went away just then: then it exists entirely or not at all, and the next
+ * list tells.
  */
 int store_put_commit(struct store_put *p);
 
-/** store_put_abort() - forget it; @p is gone; NULL is fine. */
+/** store_put_abort() - forget it; @p is gone; NULL is fine.  The error line stays. */
 void store_put_abort(struct store_put *p);
 
 /* --- reading ---------------------------------------------------------------- */

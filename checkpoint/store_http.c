@@ -14,11 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
+#include "checkpoint/store_dav_list.h"
 #include "checkpoint/store_upload.h"
 #include "checkpoint/store_web.h"
-#include "checkpoint/store_xml.h"
 
 #define HEAD_MAX	(8u << 20)
 /* No object's name; not hidden by a dot, which nginx leaves out of its lists. */
@@ -250,6 +249,7 @@ static int give_name(struct http *h, struct http_put *hp, const char *name)
 	char destination[WEB_URL_MAX + 16];
 	struct web_request r = {
 		.method = "MOVE", .url = hp->tmp, .headers = { destination, "Overwrite: F" },
+		.counted = true,
 	};
 	struct store_object o;
 	int ret;
@@ -275,8 +275,10 @@ static int http_put_commit(struct store_put *p)
 	}
 	if (!ret)
 		ret = check_length(h, hp, p->name);
-	if (ret)
+	if (ret) {
 		web_forget(&h->web, named ? hp->url : hp->tmp);
+		h->made[0] = '\0';		/* perhaps it was the collection that went */
+	}
 	put_free(hp);
 	return ret;
 }
@@ -318,7 +320,7 @@ static int http_remove(struct store *s, const char *name)
 {
 	struct http *h = s->priv;
 	char url[WEB_URL_MAX];
-	struct web_request r = { .method = "DELETE", .url = url };
+	struct web_request r = { .method = "DELETE", .url = url, .counted = true };
 	int ret = url_of(h, name, url);
 
 	if (!ret)
@@ -330,181 +332,16 @@ static int http_remove(struct store *s, const char *name)
 
 /* --- listing --------------------------------------------------------------------- */
 
-struct listing {
-	struct http *h;
-	struct store_xml *xml;
-	const char *path;			/* of the collection, with its slash */
-	const char *domain;			/* NULL: collections are wanted */
-	struct store_list *list;
-	struct store_list stale;		/* ~put- files without a writer */
-	char href[STORE_XML_TEXT_MAX + 1];
-	bool collection, has_size, bad_size;
-	uint64_t size;
-	int64_t mtime_s;
-	time_t now;
-};
-
-static int on_start(void *arg, const char *name)
-{
-	struct listing *l = arg;
-
-	if (!strcmp(name, "response")) {
-		l->href[0] = '\0';
-		l->collection = l->has_size = l->bad_size = false;
-		l->size = 0;
-		l->mtime_s = 0;
-	} else if (!strcmp(name, "collection")) {
-		l->collection = true;
-	}
-	return 0;
-}
-
-static void take_size(struct listing *l, const char *text)
-{
-	size_t n = strspn(text, "0123456789");
-
-	l->has_size = n && n <= 18 && !text[n];
-	l->bad_size = !l->has_size && *text;
-	if (l->has_size)
-		l->size = strtoull(text, NULL, 10);
-}
-
-/* The last part of an href below the collection, decoded; NULL: not one of its members. */
-static const char *member_of(struct listing *l)
-{
-	char *path = l->href, *scheme = strstr(path, "://");
-	size_t len;
-
-	if (scheme)
-		path = strchr(scheme + 3, '/');
-	if (!path || web_decode(path))
-		return NULL;
-	len = strlen(l->path);
-	if (strncmp(path, l->path, len))
-		return NULL;
-	path += len;
-	len = strlen(path);
-	if (len && path[len - 1] == '/')
-		path[--len] = '\0';
-	return len && !strchr(path, '/') ? path : NULL;
-}
-
-static int take_stale(struct listing *l, const char *name)
-{
-	/* "put-..." is a valid part; the ~ comes back when it is deleted. */
-	if (!l->domain || !l->mtime_s || l->now - l->mtime_s < l->h->web.stale_s || strlen(name) > 64 ||
-	    l->stale.nr >= 1000)
-		return 0;
-	store_list_add(&l->stale, l->domain, name + 1, 0, 0);
-	return 0;
-}
-
-static int take_response(struct listing *l)
-{
-	const char *name = member_of(l);
-	int ret;
-
-	if (!name)
-		return 0;
-	if (!strncmp(name, PUT_PREFIX, strlen(PUT_PREFIX)) && !l->collection)
-		return take_stale(l, name);
-	if (l->collection != !l->domain || !store_part_valid(name, strlen(name)))
-		return 0;
-	if (!l->domain)
-		return store_list_add(l->list, name, "x", 0, 0);
-	if (!l->has_size)
-		return -EPROTO;
-	ret = store_list_add(l->list, l->domain, name, l->size, l->mtime_s * 1000000000);
-	return ret;
-}
-
-static int on_end(void *arg, const char *name, const char *text)
-{
-	struct listing *l = arg;
-
-	if (!strcmp(name, "href")) {
-		/* Later ones are of properties, not of the resource. */
-		if (!l->href[0])
-			strcpy(l->href, text);
-	} else if (!strcmp(name, "getcontentlength")) {
-		take_size(l, text);
-	} else if (!strcmp(name, "getlastmodified")) {
-		time_t t = curl_getdate(text, NULL);
-
-		l->mtime_s = t > 0 && t < INT64_MAX / 1000000000 ? t : 0;
-	} else if (!strcmp(name, "response")) {
-		return take_response(l);
-	}
-	return 0;
-}
-
-static const struct store_xml_ops listing_ops = { .start = on_start, .end = on_end };
-
-/* Each attempt starts over: its list and its parser are new. */
-static int listing_begin(void *arg)
-{
-	struct listing *l = arg;
-
-	store_xml_close(l->xml);
-	l->list->nr = l->stale.nr = 0;
-	l->xml = store_xml_open(&listing_ops, l);
-	return l->xml ? 0 : -ENOMEM;
-}
-
-static int listing_sink(void *arg, const void *data, size_t len)
-{
-	return store_xml_feed(((struct listing *)arg)->xml, data, len);
-}
-
-static void sweep(struct listing *l)
-{
-	char name[2 * STORE_NAME_MAX + 4], url[WEB_URL_MAX];
-	size_t i;
-
-	for (i = 0; i < l->stale.nr; i++) {
-		const char *whole = l->stale.objects[i].name, *slash = strchr(whole, '/');
-
-		snprintf(name, sizeof(name), "%.*s~%s", (int)(slash + 1 - whole), whole, slash + 1);
-		if (!url_of(l->h, name, url))
-			web_forget(&l->h->web, url);
-	}
-}
-
-/* PROPFIND, depth 1, of the prefix (@domain NULL) or of a domain; @list is filled anew. */
+/* Of the prefix (@domain NULL) or of a domain; @list is filled anew. */
 static int list_collection(struct http *h, const char *domain, struct store_list *list)
 {
-	static const char body[] =
-		"<?xml version=\"1.0\" encoding=\"utf-8\"?><D:propfind xmlns:D=\"DAV:\"><D:prop>"
-		"<D:resourcetype/><D:getcontentlength/><D:getlastmodified/></D:prop></D:propfind>";
 	char url[WEB_URL_MAX], name[STORE_NAME_MAX + 2] = "";
-	struct listing l = { .h = h, .domain = domain, .list = list, .now = time(NULL) };
-	struct web_request r = {
-		.method = "PROPFIND", .url = url, .body = body, .body_len = sizeof(body) - 1,
-		.headers = { "Depth: 1", "Content-Type: application/xml" },
-		.begin = listing_begin, .sink = listing_sink, .arg = &l,
-	};
 	int ret;
 
 	if (domain)
 		snprintf(name, sizeof(name), "%s/", domain);
 	ret = url_of(h, name, url);
-	if (ret)
-		return ret;
-	l.path = strchr(strstr(url, "://") + 3, '/');
-	ret = web_perform(&h->web, &r);
-	if (!ret)
-		ret = web_check(&h->web, &r, url);
-	if (!ret && r.status != 207)
-		ret = -EPROTO;
-	if (!ret)
-		ret = store_xml_finish(l.xml);
-	if (ret == -EPROTO)
-		store_fail(h->web.s, ret, "%.120s: the server's list is not as RFC 4918 has it", url);
-	if (!ret)
-		sweep(&l);
-	store_xml_close(l.xml);
-	free(l.stale.objects);
-	return ret;
+	return ret ? ret : dav_list(&h->web, url, domain, PUT_PREFIX, list);
 }
 
 static int append(struct store_list *to, const struct store_list *from)

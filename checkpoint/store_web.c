@@ -3,6 +3,7 @@
 #include "checkpoint/store_web.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -91,6 +92,12 @@ static CURLcode set_auth(struct web *w, CURL *e)
 	return c ? c : curl_easy_setopt(e, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 }
 
+/* A daemon that starts programs must not hand its connections on to them. */
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
+}
+
 int web_setup(struct web *w, CURL *e)
 {
 	const char *ca = getenv("GODWIT_STORE_CA");
@@ -100,6 +107,7 @@ int web_setup(struct web *w, CURL *e)
 	w->curl_error[0] = '\0';
 	/* What cannot fail, with options libcurl 7.88 has, is not asked. */
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, w->curl_error);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
@@ -353,6 +361,7 @@ static CURLcode attempt(struct exchange *x, struct curl_slist *headers)
 	curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, x->w->stall_s);
 	/* Bodies of requests are 8 MiB at most: even the slowest useful line ends by then. */
 	curl_easy_setopt(e, CURLOPT_TIMEOUT, x->w->stall_s * 20);
+	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, (long)r->counted);
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
@@ -460,17 +469,19 @@ int web_perform(struct web *w, struct web_request *r)
 	return ret;
 }
 
-void web_forget(struct web *w, const char *url)
+bool web_forget(struct web *w, const char *url)
 {
 	struct web_request r = { .method = "DELETE", .url = url };
 	unsigned int retries = w->retries;
 	char error[sizeof(w->s->error)];
+	bool taken;
 
 	memcpy(error, w->s->error, sizeof(error));
 	w->retries = 0;
-	web_perform(w, &r);
+	taken = !web_perform(w, &r) && r.status >= 200 && r.status < 300;
 	w->retries = retries;
 	memcpy(w->s->error, error, sizeof(error));
+	return taken;
 }
 
 /* --- ranges and sizes ------------------------------------------------------------ */

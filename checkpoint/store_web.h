@@ -51,6 +51,11 @@ struct web_request {
 	const void *body;			/* sent whole, again at each attempt */
 	size_t body_len;
 	uint64_t offset, len;			/* len 0: no range */
+	/*
+	 * Repeating it changes the answer: a connection of its own, as libcurl repeats
+	 * by itself what breaks on one that was used before, and attempts would not tell.
+	 */
+	bool counted;
 	/* Bytes of a 2xx answer; 0 or -errno.  begin() comes before each attempt's first. */
 	int (*begin)(void *arg);
 	int (*sink)(void *arg, const void *data, size_t len);
@@ -114,9 +119,9 @@ int web_check(struct web *w, const struct web_request *r, const char *what);
 
 /**
  * web_forget() - DELETE something that failed anyway: one attempt, the error line
- * stays what it was.
+ * stays what it was.  Return: whether the server took it.
  */
-void web_forget(struct web *w, const char *url);
+bool web_forget(struct web *w, const char *url);
 
 /** web_curl_errno() - a curl code as errno. */
 int web_curl_errno(CURLcode code);

@@ -22,6 +22,8 @@
 #include "toolstack/lib/uuid.h"
 
 #define LOCK_DIR	"/run/godwit/checkpoints"
+#define LOCK_TRIES	30
+#define LOCK_STEP_US	100000
 #define PUT_BUFFER	((size_t)1 << 20)
 #define TIPS_LOOKED_AT	8		/* newest checkpoints that may be the hypervisor's */
 
@@ -362,8 +364,12 @@ static int lock_domain(const uint8_t uuid[16])
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	if (!flock(fd, LOCK_EX | LOCK_NB))
-		return fd;
+	/* A guard that cleans up after one that was killed is soon done. */
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (!flock(fd, LOCK_EX | LOCK_NB))
+			return fd;
+		usleep(LOCK_STEP_US);
+	}
 	close(fd);
 	return -EBUSY;
 }

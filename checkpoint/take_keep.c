@@ -11,12 +11,12 @@ int take_keep(struct store *s, const char *domain, const uint8_t uuid[16], unsig
 	*done = (struct retain_pruned){ 0 };
 	if (!ret) {
 		retain_only(&cat, uuid);
-		ret = retain_thin(&cat, keep, NULL, done, why);
+		ret = retain_prune(&cat, keep, false, NULL, done, why);
 	}
-	if (!ret && merge && done->stood_on >= keep) {
+	if (!ret && merge && done->ancestors >= keep) {
 		unsigned int deleted = done->deleted;
 
-		ret = retain_prune(&cat, keep, NULL, done, why);
+		ret = retain_prune(&cat, keep, true, NULL, done, why);
 		done->deleted += deleted;
 	}
 	catalog_free(&cat);

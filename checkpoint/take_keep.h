@@ -20,7 +20,7 @@
  * @done:   what it came to
  * @why:    one line on failure
  *
- * Return: 0; errors of retain_thin() and retain_prune().
+ * Return: 0; errors of retain_prune().
  */
 int take_keep(struct store *s, const char *domain, const uint8_t uuid[16], unsigned int keep,
 	      bool merge, struct retain_pruned *done, char why[CATALOG_WHY]);

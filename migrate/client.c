@@ -31,6 +31,7 @@
 struct client {
 	char *url;
 	unsigned int timeout_ms;
+	CURLSH *names;			/* a name is looked up once, not per connection */
 	CURL *control;
 	CURL *data;			/* owns the data connection */
 	struct stream_fd in, out;
@@ -147,6 +148,7 @@ static void common_options(struct client *c, CURL *h, char *errbuf)
 	errbuf[0] = '\0';
 	curl_easy_setopt(h, CURLOPT_ERRORBUFFER, errbuf);
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(h, CURLOPT_SHARE, c->names);
 	curl_easy_setopt(h, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http");
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)c->timeout_ms);
@@ -425,15 +427,18 @@ int client_new(const char *url, unsigned int timeout_ms, struct client **out)
 {
 	struct client *c;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT))
+	/* Without TLS, which nothing here speaks yet and which takes long to set up. */
+	if (curl_global_init(CURL_GLOBAL_NOTHING))
 		return -EIO;
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	c->url = strdup(url);
 	c->timeout_ms = timeout_ms;
+	c->names = curl_share_init();
 	c->control = curl_easy_init();
-	if (!c->url || !c->control) {
+	if (!c->url || !c->control || !c->names ||
+	    curl_share_setopt(c->names, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS)) {
 		client_free(c);
 		return -ENOMEM;
 	}
@@ -453,6 +458,7 @@ void client_free(struct client *c)
 	client_disconnect(c);
 	if (c->control)
 		curl_easy_cleanup(c->control);
+	curl_share_cleanup(c->names);	/* after its users; NULL is allowed */
 	free(c->url);
 	free(c);
 }

@@ -10,6 +10,13 @@ dirtier_SRCS := tests/guestprog/dirtier.c tests/guestprog/common.c
 tcpecho_SRCS := tests/guestprog/tcpecho.c tests/guestprog/common.c
 churn_SRCS := tests/guestprog/churn.c tests/guestprog/common.c
 
+# In dom0, for system tests.
+PROGS += snapcheck lazycheck
+snapcheck_SRCS := tests/system/snapcheck.c $(TOOLSTACK_LIB_SRCS)
+snapcheck_LIBS := $(TOOLSTACK_LIB_LIBS)
+lazycheck_SRCS := tests/system/lazycheck.c $(TOOLSTACK_LIB_SRCS)
+lazycheck_LIBS := $(TOOLSTACK_LIB_LIBS)
+
 LAB := $(B)/lab
 MKIMAGE := tests/lab/mkimage.sh
 

@@ -14,6 +14,7 @@
  * tools' operations on one domain.
  */
 #include <pv/errno.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
 #include <pv/snapshot.h>
@@ -241,6 +242,8 @@ int vcpu_register_info(struct vcpu *v, mfn_t mfn, uint32_t offset)
 		return -EINVAL;
 	if (!mfn_eq(v->info_mfn, INVALID_MFN) || !mfn_valid(mfn))
 		return -EINVAL;
+	if (lazy_blocks(mfn))
+		return -EAGAIN;
 	if (!frame_get_rw(mfn_to_frame(mfn), v->domain))
 		return -EINVAL;
 	snapshot_before_write(mfn);

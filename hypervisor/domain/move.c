@@ -8,6 +8,7 @@
  */
 #include <pv/errno.h>
 #include <pv/hypercall.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
 #include <pv/track.h>
@@ -75,6 +76,8 @@ static int context_out(struct domain *d, struct vcpu *v, struct vcpu_state *s, u
 
 	if (!t)
 		return -ENOMEM;
+	if (v->bounce.pending)		/* half way into its kernel, waiting for a frame (mm/lazy.c) */
+		return -EAGAIN;
 	s->version = VCPU_STATE_VERSION;
 	s->size = size;
 	vcpu_get_context(v, &s->ctx);
@@ -216,7 +219,7 @@ static struct frame *own_frame_rw(struct domain *d, struct track *t, uint64_t pf
 {
 	struct frame *f = own_frame(d, t, pfn);
 
-	return f && frame_get_rw(f, d) ? f : NULL;
+	return f && !lazy_pfn_is_missing(d, pfn) && frame_get_rw(f, d) ? f : NULL;
 }
 
 static int make_p2m_leaves(struct domain *d, struct track *t, const struct godwit_finish_restore *op)

@@ -10,6 +10,7 @@
 #include <pv/domain.h>
 #include <pv/errno.h>
 #include <pv/hypercall.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/snapshot.h>
 
@@ -86,6 +87,10 @@ static int16_t copy_one(struct copy_side *src, struct copy_side *dst, const stru
 		status = side_claim(dst, &op->dest, op->flags & GNTCOPY_dest_gref);
 	if (status != GNTST_okay)
 		return status;
+	if (lazy_blocks(src->mfn) || lazy_blocks(dst->mfn)) {
+		hypercall_must_wait();		/* its own page, perhaps: it is told to try again either way */
+		return GNTST_eagain;
+	}
 	snapshot_before_write(dst->mfn);
 	/* Both ends may lie in one page. */
 	memmove((char *)mfn_to_virt(dst->mfn) + op->dest.offset,
@@ -105,7 +110,7 @@ long grant_op_copy(uint64_t uop, unsigned int count)
 	for (; count && !ret && !yield; count -= n, uop += n * sizeof(op[0])) {
 		n = min(count, GRANT_BATCH);
 		if (copy_from_guest(op, uop, n * sizeof(op[0]))) {
-			ret = -EFAULT;
+			ret = hypercall_must_wait() ? 0 : -EFAULT;
 			break;
 		}
 		for (i = 0; i < n; i++)

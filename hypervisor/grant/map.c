@@ -19,8 +19,8 @@
 #include <pv/domain.h>
 #include <pv/errno.h>
 #include <pv/hypercall.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
-#include <pv/snapshot.h>
 
 enum mapping_state { MAPPING_FREE, MAPPING_BUSY, MAPPING_LIVE };
 
@@ -222,8 +222,11 @@ static int16_t map_into(struct domain *d, struct domain *granter, struct grant_m
 
 	if (status != GNTST_okay)
 		return status;
-	if (write)
-		snapshot_before_write(mfn);
+	if (lazy_blocks(mfn)) {
+		hypercall_must_wait();
+		grant_unpin(granter, op->ref, write, mfn);
+		return GNTST_eagain;
+	}
 	if (mmu_install_foreign(d, op->host_addr, op->flags & GNTMAP_contains_pte, mfn,
 				pte_flags(op->flags))) {
 		grant_unpin(granter, op->ref, write, mfn);
@@ -279,7 +282,7 @@ long grant_op_map(uint64_t uop, unsigned int count)
 	for (; count && !ret && !yield; count -= n, uop += n * sizeof(op[0])) {
 		n = min(count, GRANT_BATCH);
 		if (copy_from_guest(op, uop, n * sizeof(op[0]))) {
-			ret = -EFAULT;
+			ret = hypercall_must_wait() ? 0 : -EFAULT;
 			break;
 		}
 		for (i = 0; i < n; i++)
@@ -344,7 +347,7 @@ long grant_op_unmap(uint64_t uop, unsigned int count)
 	for (; count && !ret && !yield; count -= n, uop += n * sizeof(op[0])) {
 		n = min(count, GRANT_BATCH);
 		if (copy_from_guest(op, uop, n * sizeof(op[0]))) {
-			ret = -EFAULT;
+			ret = hypercall_must_wait() ? 0 : -EFAULT;
 			break;
 		}
 		for (i = 0; i < n; i++)

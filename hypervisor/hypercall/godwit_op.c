@@ -5,6 +5,7 @@
  */
 #include <pv/errno.h>
 #include <pv/hypercall.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/snapshot.h>
 #include <pv/track.h>
@@ -12,7 +13,7 @@
 static int op_version(struct godwit_version *v)
 {
 	v->abi = GODWIT_ABI_VERSION;
-	v->features = GODWIT_FEAT_LOGDIRTY | GODWIT_FEAT_SNAPSHOT;
+	v->features = GODWIT_FEAT_LOGDIRTY | GODWIT_FEAT_SNAPSHOT | GODWIT_FEAT_LAZY;
 	strlcpy(v->build, "godwit " __DATE__, sizeof(v->build));
 	return 0;
 }
@@ -28,7 +29,10 @@ static int op_logdirty(struct domain *d, struct godwit_logdirty *op)
 		ret = logdirty_enable(d);
 		op->remaining = 0;
 	} else if (op->action == GODWIT_LOGDIRTY_DISABLE) {
-		logdirty_disable(d);
+		if (lazy_is_active(d))
+			ret = -EBUSY;
+		else
+			logdirty_disable(d);
 	} else if (!d->logdirty) {
 		ret = -EINVAL;
 	} else if (op->action == GODWIT_LOGDIRTY_COLLECT) {
@@ -62,6 +66,7 @@ union godwit_arg {
 	struct godwit_domain_facts facts;
 	struct godwit_audit audit;
 	struct godwit_snapshot snapshot;
+	struct godwit_lazy lazy;
 };
 
 static const uint8_t arg_size[] = {
@@ -76,6 +81,7 @@ static const uint8_t arg_size[] = {
 	[GODWIT_OP_domain_facts] = sizeof(struct godwit_domain_facts),
 	[GODWIT_OP_audit] = sizeof(struct godwit_audit),
 	[GODWIT_OP_snapshot] = sizeof(struct godwit_snapshot),
+	[GODWIT_OP_lazy] = sizeof(struct godwit_lazy),
 };
 
 static int op_snapshot(struct domain *d, struct godwit_snapshot *op)
@@ -84,6 +90,16 @@ static int op_snapshot(struct domain *d, struct godwit_snapshot *op)
 
 	spin_lock(&d->lock);
 	ret = snapshot_op(d, op);
+	spin_unlock(&d->lock);
+	return ret;
+}
+
+static int op_lazy(struct domain *d, struct godwit_lazy *op)
+{
+	int ret;
+
+	spin_lock(&d->lock);
+	ret = lazy_op(d, op);
 	spin_unlock(&d->lock);
 	return ret;
 }
@@ -99,6 +115,7 @@ static int on_domain(struct domain *d, unsigned int cmd, union godwit_arg *u)
 	case GODWIT_OP_set_context: return move_set_context(d, &u->context);
 	case GODWIT_OP_finish_restore: return move_finish_restore(d, &u->restore);
 	case GODWIT_OP_snapshot: return op_snapshot(d, &u->snapshot);
+	case GODWIT_OP_lazy: return op_lazy(d, &u->lazy);
 	default: return move_facts(d, &u->facts);
 	}
 }

@@ -5,6 +5,7 @@
  */
 #include <pv/errno.h>
 #include <pv/hypercall.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 
 #define MAX_EXTENTS	(1u << 20)
@@ -118,7 +119,7 @@ static long reservation(unsigned int cmd, uint64_t arg,
 	for (i = start; i < r.nr_extents && !yield && !one(d, &r, i); i++)
 		yield = ((i + 1) << r.extent_order) % YIELD_FRAMES == 0 && hypercall_should_yield();
 	domain_put(d);
-	if (yield && i < r.nr_extents)
+	if ((hypercall_must_wait() || yield) && i < r.nr_extents)
 		return hypercall_again2(__HYPERVISOR_memory_op, (cmd & CMD_MASK) | i << START_SHIFT, arg);
 	return (long)i;
 }
@@ -138,7 +139,7 @@ static bool exchange_hold(struct exchange *e, uint64_t mfn)
 {
 	struct frame *f = mfn_to_frame(_mfn(mfn));
 
-	if (!mfn_valid(_mfn(mfn)) || !frame_get(f, e->d))
+	if (!mfn_valid(_mfn(mfn)) || lazy_blocks(_mfn(mfn)) || !frame_get(f, e->d))
 		return false;
 	if (ACCESS_ONCE(f->count) == (FRAME_ALLOCATED | 2) && !(f->type & FTYPE_COUNT_MASK)) {
 		e->in[e->held++] = mfn;

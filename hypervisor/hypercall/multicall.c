@@ -17,7 +17,7 @@ static int one_call(uint64_t at)
 	unsigned int n;
 
 	if (copy_from_guest(&e, at, sizeof(e)))
-		return -EFAULT;
+		return hypercall_must_wait() ? 1 : -EFAULT;
 	for (n = 0; n < 6; n++)
 		a[n] = e.args[n];
 	rest->nr_args = 0;
@@ -28,6 +28,8 @@ static int one_call(uint64_t at)
 	else
 		e.result = (xen_ulong_t)hypercall_dispatch((unsigned int)e.op, a);
 	rest->in_multicall = false;
+	if (hypercall_must_wait())
+		return 1;
 	if (rest->nr_args)
 		return copy_to_guest(at + __builtin_offsetof(struct multicall_entry, args), rest->arg,
 				     rest->nr_args * sizeof(rest->arg[0])) ? -EFAULT : 1;

@@ -8,6 +8,11 @@
  * registers, sets rip back to the SYSCALL instruction, and returns: the guest makes the same
  * call again when it runs next.  Each call carries out at least one item, so all end.
  *
+ * The same way out serves when a frame is missing (mm/lazy.c): a copy fails, the vCPU is kept
+ * from running, and the hypercall, or what is left of its list, is made again when it runs.  So a
+ * hypercall that is no list must have no effect before its last copy from the guest that can fail, or
+ * one that may be had twice; results go to where its operands came from.
+ *
  * Inside a multicall the entry's arguments in guest memory play the part of the registers, and
  * the multicall itself is what is made again, from that entry on.
  */
@@ -20,6 +25,14 @@ bool hypercall_should_yield(void)
 {
 	irq_window();
 	return ACCESS_ONCE(this_cpu()->softirq_pending) != 0;
+}
+
+bool hypercall_must_wait(void)
+{
+	bool wait = current->must_wait;
+
+	current->must_wait = false;
+	return wait;
 }
 
 static long again(unsigned int nr, const uint64_t *arg, unsigned int nr_args)

@@ -60,8 +60,16 @@ void syscall_from_guest(struct cpu_user_regs *r)
 	struct vcpu *v = current;
 	uint64_t a[6] = { r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9 };
 
-	if (v->kernel_mode)
-		r->rax = (uint64_t)hypercall_dispatch((unsigned int)r->rax, a);
-	else
+	long ret;
+
+	if (!v->kernel_mode) {
 		inject_syscall(v, &v->syscall_cb);
+		return;
+	}
+	v->must_wait = false;
+	ret = hypercall_dispatch((unsigned int)r->rax, a);
+	if (unlikely(hypercall_must_wait()))
+		r->rip -= 2;		/* the same call again: SYSCALL is two bytes */
+	else
+		r->rax = (uint64_t)ret;
 }

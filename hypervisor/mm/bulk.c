@@ -11,6 +11,7 @@
  * lock held.  A batch ends early when this CPU has other work, and says how far it came.
  */
 #include <pv/errno.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
 #include <pv/snapshot.h>
@@ -135,6 +136,11 @@ static int read_one(struct batch *b, uint64_t pfn, uint64_t to, uint8_t *type)
 		return 0;
 	if (test_bit((unsigned int)pfn, b->t->p2m_leaf)) {
 		*type = GODWIT_PAGE_P2M;
+		goto out;
+	}
+	if (lazy_blocks(m)) {
+		*type = GODWIT_PAGE_RETRY;
+		logdirty_mark_pfn(b->d, pfn);
 		goto out;
 	}
 	/* A look without the lock: most frames are no tables, and one that becomes a table
@@ -324,6 +330,17 @@ static int write_one(struct batch *b, uint64_t pfn, uint64_t from, unsigned int 
 	return ret;
 }
 
+static int write_one_lazy(struct batch *b, uint64_t pfn, uint64_t from, unsigned int type)
+{
+	int ret = 0;
+
+	if (type != GODWIT_PAGE_DATA && type != GODWIT_PAGE_ZERO)
+		return -EINVAL;
+	if (type == GODWIT_PAGE_DATA)
+		ret = copy_from_guest(b->scratch, from, PAGE_SIZE);
+	return ret ? ret : lazy_fill(b->d, pfn, type == GODWIT_PAGE_DATA ? b->scratch : NULL);
+}
+
 static int write_chunk(struct batch *b, struct godwit_frames *op, unsigned int n)
 {
 	unsigned int i;
@@ -332,16 +349,20 @@ static int write_chunk(struct batch *b, struct godwit_frames *op, unsigned int n
 	ret = copy_from_guest(b->pfn, op->pfns + op->nr_done * sizeof(b->pfn[0]), n * sizeof(b->pfn[0]));
 	if (!ret)
 		ret = copy_from_guest(b->type, op->types + op->nr_done, n);
-	for (i = 0; i < n && !ret; i++)
-		ret = write_one(b, b->pfn[i], op->buffer + (uint64_t)(op->nr_done + i) * PAGE_SIZE,
-				b->type[i] & GODWIT_PAGE_TYPE_MASK);
+	for (i = 0; i < n && !ret; i++) {
+		bool lazy = b->d->state != DOM_BUILDING || lazy_pfn_is_missing(b->d, b->pfn[i]);
+
+		ret = (lazy ? write_one_lazy : write_one)(b, b->pfn[i], op->buffer +
+				(uint64_t)(op->nr_done + i) * PAGE_SIZE, b->type[i] & GODWIT_PAGE_TYPE_MASK);
+	}
 	return ret;
 }
 
-/* Only a domain that never ran: nobody else refers to its frames, none is a table yet. */
+/* A domain that never ran: nobody else refers to its frames, none is a table yet.  One that may run
+ * takes what it misses. */
 int bulk_write_frames(struct domain *d, struct godwit_frames *op)
 {
-	if (d->state != DOM_BUILDING)
+	if (d->state != DOM_BUILDING && !lazy_is_active(d))
 		return -EBUSY;
 	return bulk_run(d, op, write_chunk);
 }

@@ -14,6 +14,7 @@
  * Lock: bits are atomic; switching on and off and collecting under mm_lock.
  */
 #include <pv/errno.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
 #include <pv/snapshot.h>
@@ -120,6 +121,7 @@ void logdirty_disable(struct domain *d)
 	if (!ld)
 		return;
 	snapshot_drop(d);
+	lazy_drop(d);
 	all_vcpus(d, vcpu_pause);
 	logdirty_discard(d, ld);
 	all_vcpus(d, vcpu_unpause);

@@ -9,6 +9,7 @@
 #include <pv/errno.h>
 #include <pv/hypercall.h>
 #include <pv/io.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/snapshot.h>
 #include <pv/mmu.h>
@@ -168,6 +169,8 @@ static int foreign_get(struct domain *d, unsigned int domid, struct domain **out
 /* An 8-byte write into a page that is no table now: Linux fills tables so before it pins them. */
 static int plain_write(struct frame *f, uint64_t maddr, uint64_t val)
 {
+	if (lazy_blocks(frame_to_mfn(f)))
+		return -EAGAIN;
 	if (frame_get_type(f, FTYPE_WRITABLE))
 		return -EINVAL;
 	snapshot_before_write(frame_to_mfn(f));
@@ -205,7 +208,9 @@ static int update_m2p(struct domain *pg_owner, uint64_t ptr, uint64_t pfn)
 
 	if (!mfn_valid(m) || !frame_get(f, pg_owner))
 		return -EINVAL;
-	if (!(f->count & FRAME_HV)) {	/* our own pages are no memory of the guest's that moves */
+	if (lazy_blocks(m)) {
+		ret = -EAGAIN;
+	} else if (!(f->count & FRAME_HV)) {	/* our own pages are no memory of the guest's that moves */
 		logdirty_m2p_changed(pg_owner, m, _pfn(pfn));
 		m2p_set(m, _pfn(pfn));
 		ret = 0;
@@ -241,8 +246,11 @@ struct batch {
 static int batch_start(struct batch *b)
 {
 	b->before = 0;
-	if ((b->count & BATCH_AGAIN) && b->pdone && copy_from_guest(&b->before, b->pdone, sizeof(b->before)))
+	/* Read in any case, so that a frame that is missing shows before anything is done. */
+	if (b->pdone && copy_from_guest(&b->before, b->pdone, sizeof(b->before)))
 		return -EFAULT;
+	if (!(b->count & BATCH_AGAIN))
+		b->before = 0;
 	b->count &= ~BATCH_AGAIN;
 	return 0;
 }
@@ -287,6 +295,8 @@ long do_mmu_update(uint64_t ureqs, unsigned int count, uint64_t pdone, unsigned 
 		if (ret)
 			break;
 	}
+	if (ret && hypercall_must_wait())
+		ret = 0;		/* this one and the rest later */
 	domain_put(pg_owner);
 	return batch_end(&b, i, sizeof(r), ret);
 }
@@ -414,6 +424,8 @@ static int ext_page(struct domain *d, uint64_t dst, const uint64_t *src)
 {
 	struct frame *to = mfn_to_frame(_mfn(dst)), *from = NULL;
 
+	if (lazy_blocks(_mfn(dst)) || (src && lazy_blocks(_mfn(*src))))
+		return -EAGAIN;
 	if (!mfn_valid(_mfn(dst)) || !frame_get_rw(to, d))
 		return -EINVAL;
 	snapshot_before_write(_mfn(dst));
@@ -494,6 +506,8 @@ long do_mmuext_op(uint64_t uops, unsigned int count, uint64_t pdone, unsigned in
 		if (ret)
 			break;
 	}
+	if (ret && hypercall_must_wait())
+		ret = 0;
 	domain_put(pg_owner);
 	return batch_end(&b, i, sizeof(op), ret);
 }

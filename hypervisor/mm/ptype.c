@@ -19,6 +19,7 @@
  * are atomic alone.
  */
 #include <pv/errno.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
 #include <pv/snapshot.h>
@@ -84,9 +85,12 @@ int frame_get_type(struct frame *f, unsigned int type)
 	struct domain *d;
 	int ret;
 
-	/* Validation writes to the frame.  Tables of the right type stay so under mm_lock. */
-	if (type != FTYPE_WRITABLE && !(frame_type(f) == type && (f->type & FTYPE_COUNT_MASK)))
+	/* Validation reads and writes the frame.  Tables of the right type stay so under mm_lock. */
+	if (type != FTYPE_WRITABLE && !(frame_type(f) == type && (f->type & FTYPE_COUNT_MASK))) {
+		if (lazy_blocks(frame_to_mfn(f)))
+			return -EAGAIN;
 		snapshot_before_write(frame_to_mfn(f));
+	}
 	ret = type_take(f, type, &old);
 	if (ret || (old & FTYPE_COUNT_MASK))
 		return ret;
@@ -181,6 +185,8 @@ int l1e_get(struct domain *d, struct domain *pg_owner, uint64_t *e)
 {
 	mfn_t m = pte_mfn(*e);
 
+	if (pg_owner != d && lazy_blocks(m))
+		return -EAGAIN;
 	if (!mfn_is_ram(m)) {
 		if (!mmio_allowed(d, m))
 			return -EINVAL;

@@ -9,6 +9,7 @@
  * LDT by a virtual address.
  */
 #include <pv/errno.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
 #include <pv/snapshot.h>
@@ -89,6 +90,10 @@ long do_update_descriptor(uint64_t maddr, uint64_t desc)
 
 	if ((maddr & 7) || !mfn_valid(m) || !descriptor_fix(&desc) || !frame_get(f, d))
 		return -EINVAL;
+	if (lazy_blocks(m)) {
+		frame_put(f);
+		return -EAGAIN;
+	}
 	spin_lock(&d->mm_lock);
 	/* In use as descriptors: keep it so while we write.  Otherwise it is plain data. */
 	type = frame_type(f) == FTYPE_SEGDESC && (f->type & FTYPE_COUNT_MASK) ? FTYPE_SEGDESC : FTYPE_WRITABLE;

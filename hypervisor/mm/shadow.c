@@ -28,6 +28,7 @@
  * Sources: SDM 3A 4.8 (accessed and dirty), 4.10 (caching of translations).
  */
 #include <pv/errno.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
 #include <pv/snapshot.h>
@@ -52,7 +53,7 @@ static uint64_t leaf_entry(const struct domain *d, uint64_t g, bool written)
 {
 	uint64_t t = g & ~(PTE_D | PTE_G);
 
-	if ((g & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
+	if ((g & (PTE_P | PTE_A)) != (PTE_P | PTE_A) || lazy_is_missing(d, pte_mfn(g)))
 		return 0;
 	if (!(g & PTE_D) || ((g & PTE_RW) && snapshot_is_frozen(d, pte_mfn(g))))
 		t &= ~PTE_RW;
@@ -318,6 +319,10 @@ bool shadow_fault(struct vcpu *v, uint64_t va, unsigned int ec)
 		goto out;
 	ours = true;
 	d->logdirty->stat_faults++;
+	if (lazy_before_access(v, pte_mfn(g), !(ec & PF_USER))) {
+		ours = ec & PF_USER;	/* else the copy fails */
+		goto out;
+	}
 	/* The hypervisor's own stores for the guest cannot wait: there is no stack to come back to. */
 	if (write && !snapshot_before_store(v, pte_mfn(g), ec & PF_USER))
 		goto out;

@@ -27,13 +27,14 @@
  * mm_lock and snap_lock.
  */
 #include <pv/errno.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/snapshot.h>
 #include <pv/timer.h>
 #include <pv/track.h>
 
 #define READER_TIMEOUT_NS	2000000000L
-#define HEAP_LEAVE	256u		/* frames of the heap that copies do not take */
+#define HEAP_LEAVE	1024u		/* frames of the heap that copies do not take, as mm/frame.c says */
 #define MOVED_MAX	256u
 
 /* What aside[pfn] holds but 0 (nothing) and the mfn of a copy: contents without bytes. */
@@ -579,7 +580,7 @@ static int begin(struct domain *d, struct snapshot *s, const struct godwit_snaps
 
 	if (s->state != GODWIT_SNAPSHOT_IS_PREPARED || (!full && op->flags != GODWIT_SNAPSHOT_DELTA))
 		return -EINVAL;
-	if (d->state != DOM_ALIVE || !(d->is_shutdown || d->paused_by_tool))
+	if (d->state != DOM_ALIVE || lazy_is_active(d) || !(d->is_shutdown || d->paused_by_tool))
 		return -EBUSY;
 	each_vcpu(d, vcpu_pause);
 	start = now_ns();

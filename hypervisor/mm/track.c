@@ -8,6 +8,7 @@
  * that is the guest's own doing and harms only what it gets back.
  */
 #include <pv/errno.h>
+#include <pv/lazy.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
 #include <pv/snapshot.h>
@@ -83,6 +84,8 @@ void logdirty_m2p_changed(struct domain *d, mfn_t m, pfn_t p)
 	if (likely(!d->track))
 		return;
 	snapshot_before_rename(d, m, p);
+	if (track_lookup(d->track, p.pfn).mfn != m.mfn)
+		lazy_forget_pfn(d, p.pfn);
 	spin_lock(&d->page_lock);
 	old = m2p[m.mfn];
 	if (track_lookup(d->track, old).mfn == m.mfn)
@@ -101,6 +104,7 @@ void logdirty_frame_gone(struct domain *d, mfn_t m)
 	if (likely(!d->track))
 		return;
 	snapshot_before_write(m);
+	lazy_forget(d, m);
 	spin_lock(&d->page_lock);
 	pfn = m2p[m.mfn];
 	if (track_lookup(d->track, pfn).mfn == m.mfn)

@@ -9,6 +9,7 @@
  * Source: Xen public arch-x86/xen-x86_64.h ("iret_context"), arch-x86/xen.h.
  */
 #include <pv/errno.h>
+#include <pv/hypercall.h>
 #include <pv/io.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
@@ -45,6 +46,19 @@ static uint64_t frame_base(struct vcpu *v, unsigned int nr)
 	return (sp & ~15UL) - nr * 8;
 }
 
+/* The stack is missing (mm/lazy.c): all as before, and once more when the vCPU goes on. */
+static void enter_later(struct vcpu *v, bool was_kernel, uint64_t rip, bool mask, const uint64_t *saved,
+			unsigned int nr_saved)
+{
+	if (!was_kernel)
+		guest_toggle_mode(v);
+	v->bounce.rip = rip;
+	v->bounce.mask = mask;
+	v->bounce.nr_saved = nr_saved;
+	memcpy(v->bounce.saved, saved, nr_saved * sizeof(saved[0]));
+	v->bounce.pending = true;
+}
+
 /*
  * Push @extra words (error code, or none), then the context, and go to @rip.
  * @saved: rcx, r11 and what failsafe adds, lowest first.
@@ -70,6 +84,10 @@ static void enter_kernel(struct vcpu *v, uint64_t rip, bool mask, const uint64_t
 	}
 	base = frame_base(v, n);
 	if (copy_to_guest(base, w, n * sizeof(w[0]))) {
+		if (hypercall_must_wait()) {
+			enter_later(v, was_kernel, rip, mask, saved, nr_saved);
+			return;
+		}
 		domain_crash(v->domain, "v%u: kernel stack %lx not writable (rip %lx)", v->id, base, r->rip);
 		return;
 	}
@@ -83,6 +101,14 @@ static void enter_kernel(struct vcpu *v, uint64_t rip, bool mask, const uint64_t
 	r->rsp = base;
 	r->rflags = (r->rflags & ~(RFLAGS_CLEAR | RFLAGS_IOPL)) | RFLAGS_IF;
 	r->entry_vector = VEC_SYSCALL;
+}
+
+void inject_again(struct vcpu *v)
+{
+	struct bounce b = v->bounce;
+
+	v->bounce.pending = false;
+	enter_kernel(v, b.rip, b.mask, b.saved, b.nr_saved);
 }
 
 void inject_trap(struct vcpu *v, unsigned int vector, bool has_error, uint32_t error_code)
@@ -142,6 +168,8 @@ long do_iret(void)
 	struct iret_context c;
 
 	if (copy_from_guest(&c, r->rsp, sizeof(c))) {
+		if (v->must_wait)	/* made again as a whole */
+			return 0;
 		domain_crash(v->domain, "v%u: iret frame at %lx not readable", v->id, r->rsp);
 		return 0;
 	}

@@ -7,6 +7,7 @@
  * From ring 0: only faults at places of the exception table, at the final IRETQ, and
  * shadow faults on guest memory are expected; all else is a bug and panics.
  */
+#include <pv/hypercall.h>
 #include <pv/io.h>
 #include <pv/lib.h>
 #include <pv/mmu.h>
@@ -43,7 +44,8 @@ static void guest_page_fault(struct vcpu *v, struct cpu_user_regs *r)
 	uint32_t ec = r->error_code;
 	int page = ldt_window_page(va);
 
-	if (page >= 0 && mmu_ldt_fault(v, (unsigned int)page))
+	v->must_wait = false;
+	if (page >= 0 && (mmu_ldt_fault(v, (unsigned int)page) || hypercall_must_wait()))
 		return;
 	if (va < HV_M2P_BASE || va >= HV_END) {
 		if (v->domain->logdirty && shadow_fault(v, va, ec))
@@ -236,6 +238,10 @@ void guest_exit_work(void)
 	for (;;) {
 		if (unlikely(ACCESS_ONCE(this_cpu()->softirq_pending))) {
 			softirq_run();		/* may switch away and not come back here */
+			continue;
+		}
+		if (unlikely(v->bounce.pending)) {
+			inject_again(v);
 			continue;
 		}
 		if (evtchn_vcpu_deliverable(v)) {

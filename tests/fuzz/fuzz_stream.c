@@ -35,12 +35,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-static size_t begin_with_sample(uint8_t *data, size_t max_size)
+static size_t begin_with_sample(uint8_t *data, size_t max_size, bool child)
 {
 	struct stream_mem m;
 	size_t len;
 
-	sample_build_small(&m);
+	if (child)
+		sample_build_child(&m);
+	else
+		sample_build_small(&m);
 	len = m.len <= max_size ? m.len : 0;
 	memcpy(data, m.data, len);
 	stream_mem_release(&m);
@@ -99,13 +102,17 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 	unsigned int dice = seed % 16;
 
 	if (size < 64)
-		size = begin_with_sample(data, max_size);
+		size = begin_with_sample(data, max_size, seed & 0x1000);
 	if (dice < 4)
 		size = mutate_records(data, size, max_size, seed / 16);
 	else
 		size = LLVMFuzzerMutate(data, size, max_size);
 	if (dice != 15)
 		raw_fix_checks(data, size);
+	if (dice != 15 && dice & 2) {
+		raw_fix_index(data, size);
+		raw_fix_checks(data, size);
+	}
 	if (dice & 1 && size >= 32 && dice != 15)
 		size = set_end(data, size, max_size);
 	return size;

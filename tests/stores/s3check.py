@@ -49,9 +49,10 @@ class S3(Server):
 
     def judge(self, request):
         """None, or what is wrong with the request's signature."""
-        form = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, ?"
-                            r"SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})",
-                            request.headers.get("authorization", ""))
+        form = re.fullmatch(
+            r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, ?"
+            r"SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})",
+            request.headers.get("authorization", ""))
         if not form:
             return "no Authorization of the right form"
         key, day, region, signed, signature = form.groups()
@@ -149,8 +150,9 @@ class S3(Server):
         if self.taken(request, key):
             return self.error(412, "PreconditionFailed")
         parts = self.uploads[name]["parts"]
-        listed = re.findall(r"<Part><PartNumber>(\d+)</PartNumber><ETag>\"([0-9a-f]+)\"</ETag></Part>",
-                            request.body.decode())
+        listed = re.findall(
+            r"<Part><PartNumber>(\d+)</PartNumber><ETag>\"([0-9a-f]+)\"</ETag></Part>",
+            request.body.decode())
         if [int(n) for n, _ in listed] != list(range(1, len(parts) + 1)):
             return self.error(400, "InvalidPartOrder")
         for n, etag in listed:

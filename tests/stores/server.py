@@ -61,6 +61,7 @@ class Server:
 
     def serve(self, conn):
         conn.settimeout(60)
+        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with conn, conn.makefile("rb") as stream:
                 while self.exchange(conn, stream):
@@ -83,6 +84,7 @@ class Server:
         if headers.get("expect", "").lower() == "100-continue":
             conn.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         request = Request(line[0], line[1], headers, None)
+        request.conn = conn
         self.before_body(request, stream)
         request.body = self.read_body(headers, stream)
         with self.lock:

@@ -74,6 +74,10 @@ void guest_page(const struct guest *g, uint64_t pfn, uint8_t *page)
 	memset(page, 0, PAGE);
 	if (!has_bytes(g->type[pfn]))
 		return;
+	if (g->bytes[pfn]) {
+		memcpy(page, g->bytes[pfn], PAGE);
+		return;
+	}
 	for (i = 0; i < PAGE; i++) {
 		x = x * 1664525u + 1013904223u;
 		/* Every seventh is noise, which LZ4 cannot shrink. */
@@ -169,6 +173,8 @@ static void write_tail(struct stream_writer *w, const struct guest *g)
 		v.has_index = v.has_context = 1;
 		v.index = i;
 		v.context = (ProtobufCBinaryData){ sizeof(context), context };
+		if (g->context)
+			v.context = (ProtobufCBinaryData){ g->context_len, (uint8_t *)g->context };
 		must(w, stream_write_msg(w, STREAM_VCPU, &v.base));
 	}
 	si.has_page = 1;

@@ -19,6 +19,9 @@ struct guest {
 	bool changed[GUEST_PFNS_MAX];		/* since the last checkpoint */
 	uint32_t moments;			/* checkpoints taken */
 	uint32_t seed;				/* of its changes */
+	const uint8_t *bytes[GUEST_PFNS_MAX];	/* instead of what follows from the version */
+	const uint8_t *context;			/* of each vCPU, instead of the moment */
+	size_t context_len;
 };
 
 /** guest_init() - all data, with some zero pages, tables, a leaf and holes. */

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "checkpoint/chain_pipe.h"
 #include "tests/unit/chain_util.h"
 #include "tests/unit/fake/fake_store.h"
 #include "tests/unit/test_stream_util.h"
@@ -149,6 +150,54 @@ static void merged_is_the_same(void **state)
 		chain_close(merged);
 		stream_mem_release(&m);
 	}
+	chain_close(c);
+	fake_store_release(&f);
+}
+
+/* What restore reads from a descriptor is the guest; a damaged page ends it with a reason. */
+static void piped_is_the_same(void **state)
+{
+	static struct guest g;
+	static uint8_t memory[900 * PAGE], types[900];
+	char error[512], why[CHAIN_WHY] = "";
+	struct stream_fd in;
+	struct fake_store f;
+	struct last last = { 0 };
+	struct chain_pipe *p;
+	uint8_t page[PAGE];
+	struct chain *c;
+	unsigned int i;
+
+	fake_store_init(&f);
+	guest_init(&g, 900, 13);
+	for (i = 0; i < 4; i++) {
+		guest_run(&g, i ? 60 : 0);
+		guest_checkpoint(&g, &f.store, &last);
+	}
+	c = open_it(&f, NULL, 0);
+	assert_int_equal(chain_pipe_open(c, &p), 0);
+	assert_int_equal(stream_fd_init(&in, chain_pipe_fd(p), 10000), 0);
+	sample_read_all(&in.io, error, memory, types, 900);
+	assert_string_equal(error, "");
+	stream_fd_release(&in);
+	assert_int_equal(chain_pipe_close(p, why), 0);
+	for (i = 0; i < 900; i++) {
+		guest_page(&g, i, page);
+		assert_int_equal(types[i], g.type[i]);
+		assert_memory_equal(memory + (size_t)i * PAGE, page, PAGE);
+	}
+	/* Nobody reads: closing ends it all the same. */
+	assert_int_equal(chain_pipe_open(c, &p), 0);
+	assert_int_equal(chain_pipe_close(p, why), 0);
+	chain_close(c);
+	c = open_it(&f, NULL, 0);
+	f.obj[0].data[f.obj[0].len / 2] ^= 1;
+	assert_int_equal(chain_pipe_open(c, &p), 0);
+	assert_int_equal(stream_fd_init(&in, chain_pipe_fd(p), 10000), 0);
+	assert_int_equal(sample_read_all(&in.io, error, NULL, NULL, 0), -ENODATA);
+	stream_fd_release(&in);
+	assert_int_equal(chain_pipe_close(p, why), -EBADMSG);
+	assert_non_null(strstr(why, "checksum of the payload"));
 	chain_close(c);
 	fake_store_release(&f);
 }
@@ -548,6 +597,85 @@ static void no_byte_can_change(void **state)
 	fake_store_release(&t.f);
 }
 
+/* Who skims has read entries without their checksum: they are compared again later. */
+static void entries_changed_under_the_map(void **state)
+{
+	static struct guest g;
+	struct shot shot = { .chain = 1, .time_ns = 1 };
+	struct fake_store f;
+	struct stream_mem m;
+	struct chain *c;
+	uint8_t page[PAGE], type, *entry;
+	uint64_t pfn = 20, n;
+	size_t pos;
+	char why[CHAIN_WHY];
+
+	fake_store_init(&f);
+	guest_init(&g, 40, 3);
+	memset(g.type, 0, sizeof(g.type));
+	shot_write(&m, &g, &shot, NULL);
+	fake_store_set(&f, "d/a.ckpt", m.data, m.len);
+	stream_mem_release(&m);
+	for (pos = 32;; pos += 32 + (n + 7) / 8 * 8) {
+		memcpy(&n, f.obj[0].data + pos + 8, sizeof(n));
+		if (f.obj[0].data[pos] == STREAM_PAGES)
+			break;
+	}
+	/* The last page is said to be a table, and then is data again: sound when read. */
+	entry = f.obj[0].data + pos + 32 + 16 + 8 * 39;
+	assert_int_equal(entry[0], 39);
+	entry[7] = GODWIT_PAGE_L1;
+	c = open_it(&f, NULL, 0);
+	entry[7] = GODWIT_PAGE_DATA;
+	assert_int_equal(chain_read_pages(c, &pfn, &type, page, 1), 0);
+	pfn = 39;
+	assert_int_equal(chain_read_pages(c, &pfn, &type, page, 1), -EBADMSG);
+	assert_non_null(strstr(chain_error(c), "entries have changed"));
+	chain_close(c);
+	/* The same for who walks all pages. */
+	entry[7] = GODWIT_PAGE_L1;
+	c = open_it(&f, NULL, 0);
+	entry[7] = GODWIT_PAGE_DATA;
+	stream_mem_init(&m);
+	{
+		struct stream_writer *w;
+
+		assert_int_equal(stream_writer_new(&m.io, &w), 0);
+		assert_int_equal(chain_write_merged(c, w, CHAIN_AS_IMAGE), -EBADMSG);
+		assert_non_null(strstr(chain_error(c), "entries have changed"));
+		stream_writer_free(w);
+	}
+	stream_mem_release(&m);
+	chain_close(c);
+	entry[7] = GODWIT_PAGE_L1;
+	assert_int_equal(chain_open(&f.store, "d", NULL, CHAIN_CHECK, &c, why), -EBADMSG);
+	fake_store_release(&f);
+}
+
+/* Another object under the same name, between looking at it and reading it. */
+static void swapped_between_looks(void **state)
+{
+	static struct three t;
+	struct shot shot = { .chain = 1, .time_ns = 5 };
+	char why[CHAIN_WHY] = "";
+	struct catalog cat;
+	struct chain *c;
+
+	three_init(&t);
+	assert_int_equal(catalog_load(&cat, &t.f.store, "d", why), 0);
+	assert_int_equal(catalog_get(&cat, 0)->state, CKPT_SOUND);
+	guest_run(&t.g, 5);
+	three_replace(&t, 0, &shot, NULL);
+	assert_int_equal(chain_open_at(&cat, 0, 0, &c, why), -EBADMSG);
+	assert_non_null(strstr(why, "changed while it was being read"));
+	/* Of a larger guest: its pfns do not fit what was looked at. */
+	t.g.limit = 3000;
+	three_replace(&t, 0, &shot, NULL);
+	assert_int_equal(chain_open_at(&cat, 0, 0, &c, why), -EBADMSG);
+	catalog_free(&cat);
+	fake_store_release(&t.f);
+}
+
 static void lying_store(void **state)
 {
 	static struct three t;
@@ -588,6 +716,7 @@ int main(void)
 		cmocka_unit_test(every_checkpoint_is_its_moment),
 		cmocka_unit_test(random_reads_are_the_same),
 		cmocka_unit_test(merged_is_the_same),
+		cmocka_unit_test(piped_is_the_same),
 		cmocka_unit_test(same_pages_cost_nothing),
 		cmocka_unit_test(skimming_reads_little),
 		cmocka_unit_test(found_by_what_people_type),
@@ -601,6 +730,8 @@ int main(void)
 		cmocka_unit_test(newer_version),
 		cmocka_unit_test(lying_index),
 		cmocka_unit_test(no_byte_can_change),
+		cmocka_unit_test(entries_changed_under_the_map),
+		cmocka_unit_test(swapped_between_looks),
 		cmocka_unit_test(lying_store),
 		cmocka_unit_test(a_stream_without_a_chain),
 	};

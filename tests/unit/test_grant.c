@@ -79,13 +79,17 @@ static void test_map_unmap(void **state)
 	(void)state;
 	grant(1, 3, 0, m, 0);
 	run_on(0, 0);
+	missing[m.mfn] = true;
+	assert_int_equal(map(1, 3, 5, 5u << 16, &h), GNTST_eagain);
+	assert_int_equal(entry(1, 3)->flags, GTF_permit_access);
+	assert_int_equal(frame_refs(m), 1);
+	missing[m.mfn] = false;
 	assert_int_equal(map(1, 3, 5, 5u << 16, &h), GNTST_okay);
 	assert_int_equal(fake_slot(0, 5), mfn_x(m) << PAGE_SHIFT | PTE_P | PTE_RW | PTE_US | PTE_A |
 					  PTE_D | PTE_NX | 5UL << 9);
 	assert_int_equal(entry(1, 3)->flags, GTF_permit_access | GTF_reading | GTF_writing);
 	assert_int_equal(frame_refs(m), 3);
 	assert_int_equal(frame_writers(m), 2);
-	assert_int_equal(nr_preserved[m.mfn], 1);
 	assert_int_equal(map(1, 3, 5, 0, &h2), GNTST_bad_virt_addr);	/* slot in use */
 	assert_int_equal(map(1, 3, 6, GNTMAP_readonly | GNTMAP_contains_pte, &h2), GNTST_okay);
 	assert_int_equal(fake_slot(0, 6) & PTE_RW, 0);
@@ -313,6 +317,11 @@ static void test_copy(void **state)
 	assert_int_equal(nr_preserved[b.mfn], 1);
 	assert_int_equal(nr_preserved[a.mfn], 0);
 	assert_int_equal(entry(1, 3)->flags, GTF_permit_access | GTF_readonly);
+
+	missing[b.mfn] = true;
+	assert_int_equal(copy(op), GNTST_eagain);
+	assert_int_equal(nr_marks[b.mfn], 1);
+	missing[b.mfn] = false;
 
 	bad = op; bad.dest.offset = 3997;
 	assert_int_equal(copy(bad), GNTST_bad_copy_arg);

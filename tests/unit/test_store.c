@@ -4,6 +4,7 @@
  * object is there entirely or not at all, whatever dies when.
  */
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,31 @@
 #define BIG	(3u << 20)
 
 static char top[64];
+
+/* File systems that lack RENAME_NOREPLACE, and disks that cannot keep a promise. */
+int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags);
+int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+static bool no_renameat2;
+static int fsyncs, failing_fsync;		/* the how-manieth fails, 0 none */
+
+int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
+{
+	if (!no_renameat2)
+		return __real_renameat2(from_fd, from, to_fd, to, flags);
+	errno = EINVAL;
+	return -1;
+}
+
+int __wrap_fsync(int fd)
+{
+	if (++fsyncs != failing_fsync)
+		return __real_fsync(fd);
+	errno = EIO;
+	return -1;
+}
 
 static int make_top(void **state)
 {
@@ -95,6 +121,13 @@ static void addresses(void **state)
 		{ "s3://key:secret@bucket/x", "do not belong" },
 		{ "/tmp/new\nline", "control character" },
 		{ "file:", "Invalid argument" },
+		{ "s3:", "has the form s3://" },
+		{ "s3:/", "has the form s3://" },
+		{ "s3://", "has the form s3://" },
+		{ "s3://b", "has the form s3://" },
+		{ "s3://bucket?x/", "has the form s3://" },
+		{ "http:", "has the form http" },
+		{ "https://", "has the form http" },
 		{ "/nonexistent-directory/below/it", "No such file" },
 		{ "/dev/null", "Not a directory" },
 	};
@@ -346,6 +379,41 @@ static void no_space(void **state)
 	store_close(s);
 }
 
+static void without_renameat2(void **state)
+{
+	no_renameat2 = true;
+	never_replaced(state);
+	no_renameat2 = false;
+}
+
+/* Whichever sync fails, the commit fails, and nothing of the object is there. */
+static void syncs_that_fail(void **state)
+{
+	struct store *s = open_store();
+	struct store_object o;
+	struct store_put *p;
+	int ret, nr;
+
+	put(s, "d/before", "x", 1);
+	for (nr = 1;; nr++) {
+		assert_int_equal(store_put_begin(s, "d/o", &p), 0);
+		assert_int_equal(store_put_write(p, "y", 1), 0);
+		fsyncs = 0;
+		failing_fsync = nr;
+		ret = store_put_commit(p);
+		failing_fsync = 0;
+		if (!ret)
+			break;
+		assert_int_equal(ret, -EIO);
+		assert_int_equal(store_stat(s, "d/o", &o), -ENOENT);
+		assert_int_equal(leftovers("d"), 0);
+	}
+	/* One of the file, one of the directory. */
+	assert_int_equal(nr, 3);
+	assert_int_equal(store_stat(s, "d/o", &o), 0);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +424,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sweep_spares_the_living, make_top, remove_top),
 		cmocka_unit_test_setup_teardown(no_links_followed, make_top, remove_top),
 		cmocka_unit_test_setup_teardown(no_space, make_top, remove_top),
+		cmocka_unit_test_setup_teardown(without_renameat2, make_top, remove_top),
+		cmocka_unit_test_setup_teardown(syncs_that_fail, make_top, remove_top),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);

@@ -101,6 +101,29 @@ static void sound_stream(void **state)
 	assert_non_null(strstr(s.out, "domain:     golden\n"));
 }
 
+/* A child in a file of its own: what it says of its parent, and that it is one. */
+static void child_of_a_chain(void **state)
+{
+	static const char path[] = "tests/golden/chain-v1/"
+				   "20260921T141321.000Z-000001-01020304.ckpt";
+	static struct said s;
+
+	run(&s, cmd_info, "info", NULL, path);
+	assert_int_equal(s.code, CMD_OK);
+	assert_non_null(strstr(s.out, "chain:      number 1\n"));
+	assert_non_null(strstr(s.out, "stands on:  "));
+	assert_non_null(strstr(s.out, "20260921T141320.000Z-000000-01020304.ckpt"));
+	run(&s, cmd_info, "info", "--json", path);
+	assert_non_null(strstr(s.out, "\"chain_seq\": 1"));
+	assert_non_null(strstr(s.out, "\"parent_name\": \"20260921T"));
+	run(&s, cmd_verify, "verify", NULL, path);
+	assert_int_equal(s.code, CMD_OK);
+	assert_non_null(strstr(s.out, "chain:     number 1, delta"));
+	assert_non_null(strstr(s.out, "only what changed since"));
+	run(&s, cmd_verify, "verify", "--json", path);
+	assert_non_null(strstr(s.out, "\"parent\": \""));
+}
+
 static void damaged_stream(void **state)
 {
 	static struct said s;
@@ -153,6 +176,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sound_stream),
+		cmocka_unit_test(child_of_a_chain),
 		cmocka_unit_test(damaged_stream),
 		cmocka_unit_test(wrong_usage),
 		cmocka_unit_test(unreadable_input),

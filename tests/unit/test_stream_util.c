@@ -19,6 +19,8 @@
 
 /* Set while sample_build_small() writes. */
 static bool no_noise;
+/* Set while sample_build_child() writes. */
+static bool as_child;
 
 void sample_page(uint8_t *page, uint64_t pfn, unsigned int round)
 {
@@ -59,6 +61,14 @@ static int write_info(struct stream_writer *w)
 	m.has_time_ns = m.has_mode = 1;
 	m.time_ns = 1700000000000000000ull;
 	m.mode = STREAM__MODE__SAVE;
+	if (as_child) {
+		static uint8_t id[16] = { 7 };
+
+		m.mode = STREAM__MODE__CHECKPOINT;
+		m.has_chain_id = m.has_chain_seq = 1;
+		m.chain_id = (ProtobufCBinaryData){ sizeof(id), id };
+		m.chain_seq = 3;
+	}
 	return stream_write_msg(w, STREAM_INFO, &m.base);
 }
 
@@ -87,6 +97,17 @@ static int write_domain(struct stream_writer *w)
 	m.n_cpuid = 1;
 	m.cpuid = leaves;
 	return stream_write_msg(w, STREAM_DOMAIN, &m.base);
+}
+
+static int write_parent(struct stream_writer *w)
+{
+	Stream__Parent m = STREAM__PARENT__INIT;
+
+	m.has_stream_hash = m.has_chain_seq = 1;
+	m.stream_hash = 0x123456789abcdef0;
+	m.chain_seq = 2;
+	m.name = (char *)"before.ckpt";
+	return stream_write_msg(w, STREAM_PARENT, &m.base);
 }
 
 static int write_round(struct stream_writer *w, unsigned int number, bool last,
@@ -187,6 +208,8 @@ int sample_write(struct stream_writer *w)
 		ret = write_info(w);
 	if (!ret)
 		ret = write_domain(w);
+	if (!ret && as_child)
+		ret = write_parent(w);
 	if (!ret)
 		ret = write_xenstore(w);
 	if (!ret)
@@ -208,6 +231,8 @@ void sample_build(struct stream_mem *m)
 
 	stream_mem_init(m);
 	need(!stream_writer_new(&m->io, &w));
+	if (as_child)
+		stream_writer_keep_index(w);
 	need(!sample_write(w));
 	stream_writer_free(w);
 }
@@ -217,6 +242,13 @@ void sample_build_small(struct stream_mem *m)
 	no_noise = true;
 	sample_build(m);
 	no_noise = false;
+}
+
+void sample_build_child(struct stream_mem *m)
+{
+	as_child = true;
+	sample_build_small(m);
+	as_child = false;
 }
 
 static bool has_bytes(uint8_t type)

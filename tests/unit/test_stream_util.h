@@ -35,6 +35,9 @@ void sample_build(struct stream_mem *m);
 /** sample_build_small() - without the pages of noise: about 8 KiB. */
 void sample_build_small(struct stream_mem *m);
 
+/** sample_build_child() - the small one as a child of a chain, with an index. */
+void sample_build_child(struct stream_mem *m);
+
 /**
  * sample_read_all() - everything a restore would do with a stream.
  * @io:     source

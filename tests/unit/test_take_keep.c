@@ -151,7 +151,7 @@ static void old_chains_go_whole(void **state)
 		expected = n - first / 4 * 4 + 1;
 		assert_int_equal(d->f.nr, expected);
 		assert_int_equal(done.kept, n < 2 ? n + 1 : 3);
-		assert_int_equal(done.stood_on, first % 4);
+		assert_int_equal(done.ancestors, first % 4);
 		assert_int_equal(done.merged, 0);
 		for (unsigned int i = first; i <= n; i++)
 			still_there(d, &d->f, i);

@@ -654,6 +654,86 @@ int hcall_godwit_domain_facts(struct hcall *h, struct godwit_domain_facts *op)
 	return call_godwit(h, GODWIT_OP_domain_facts, op, sizeof(*op));
 }
 
+int hcall_godwit_snapshot_prepare(struct hcall *h, domid_t domid, uint64_t reserve_pages)
+{
+	struct godwit_snapshot op = {
+		.domid = domid, .action = GODWIT_SNAPSHOT_PREPARE, .reserve_pages = reserve_pages,
+	};
+
+	return hcall_godwit_snapshot(h, &op);
+}
+
+int hcall_godwit_snapshot_begin(struct hcall *h, domid_t domid, uint32_t flags, struct godwit_snapshot *st)
+{
+	struct godwit_snapshot op = { .domid = domid, .action = GODWIT_SNAPSHOT_BEGIN, .flags = flags };
+	int ret = hcall_godwit_snapshot(h, &op);
+
+	if (st)
+		*st = op;
+	return ret;
+}
+
+int hcall_godwit_snapshot_fetch(struct hcall *h, domid_t domid, uint64_t *pfns, unsigned int max,
+				uint64_t *cursor, uint64_t *end_pfn)
+{
+	struct godwit_snapshot op = {
+		.domid = domid, .action = GODWIT_SNAPSHOT_FETCH, .cursor = *cursor,
+		.max_pfns = max, .pfns = (uint64_t)(uintptr_t)pfns,
+	};
+	int ret = hcall_godwit_snapshot(h, &op);
+
+	if (ret)
+		return ret;
+	*cursor = op.cursor;
+	*end_pfn = op.end_pfn;
+	return (int)op.nr_out;
+}
+
+int hcall_godwit_snapshot_commit(struct hcall *h, domid_t domid, uint64_t cookie)
+{
+	struct godwit_snapshot op = { .domid = domid, .action = GODWIT_SNAPSHOT_COMMIT, .cookie = cookie };
+
+	return hcall_godwit_snapshot(h, &op);
+}
+
+int hcall_godwit_snapshot_abort(struct hcall *h, domid_t domid)
+{
+	struct godwit_snapshot op = { .domid = domid, .action = GODWIT_SNAPSHOT_ABORT };
+
+	return hcall_godwit_snapshot(h, &op);
+}
+
+int hcall_godwit_snapshot_status(struct hcall *h, domid_t domid, struct godwit_snapshot *st)
+{
+	*st = (struct godwit_snapshot){ .domid = domid, .action = GODWIT_SNAPSHOT_STATUS };
+	return hcall_godwit_snapshot(h, st);
+}
+
+int hcall_godwit_lazy(struct hcall *h, struct godwit_lazy *op)
+{
+	return call_godwit(h, GODWIT_OP_lazy, op, sizeof(*op));
+}
+
+int hcall_godwit_lazy_mark(struct hcall *h, domid_t domid, const uint64_t *pfns, unsigned int nr, uint32_t port)
+{
+	struct godwit_lazy op = {
+		.domid = domid, .action = GODWIT_LAZY_MARK, .port = port, .nr = nr,
+		.pfns = (uint64_t)(uintptr_t)pfns,
+	};
+
+	return hcall_godwit_lazy(h, &op);
+}
+
+int hcall_godwit_lazy_fetch(struct hcall *h, domid_t domid, uint64_t *pfns, unsigned int max)
+{
+	struct godwit_lazy op = {
+		.domid = domid, .action = GODWIT_LAZY_FETCH, .nr = max, .pfns = (uint64_t)(uintptr_t)pfns,
+	};
+	int ret = hcall_godwit_lazy(h, &op);
+
+	return ret ? ret : (int)op.nr_done;
+}
+
 int hcall_godwit_audit(struct hcall *h, struct godwit_audit *op)
 {
 	return call_godwit(h, GODWIT_OP_audit, op, sizeof(*op));

@@ -309,6 +309,60 @@ int hcall_godwit_finish_restore(struct hcall *h, struct godwit_finish_restore *o
 /** hcall_godwit_domain_facts() - op->shared_info: hypercall memory or 0. */
 int hcall_godwit_domain_facts(struct hcall *h, struct godwit_domain_facts *op);
 
+/**
+ * hcall_godwit_snapshot_prepare() - make room for a snapshot; log-dirty must be on.
+ * @reserve_pages: frames that may be copied aside before the domain's stores wait
+ */
+int hcall_godwit_snapshot_prepare(struct hcall *h, domid_t domid, uint64_t reserve_pages);
+
+/**
+ * hcall_godwit_snapshot_begin() - freeze a domain that stands.
+ * @flags: GODWIT_SNAPSHOT_FULL or GODWIT_SNAPSHOT_DELTA
+ * @st:    gets the state: nr_pfns, begin_us; may be NULL
+ */
+int hcall_godwit_snapshot_begin(struct hcall *h, domid_t domid, uint32_t flags, struct godwit_snapshot *st);
+
+/**
+ * hcall_godwit_snapshot_fetch() - pfns of the set that are not read yet; consumes nothing.
+ * @pfns:    hypercall memory, uint64_t[max]
+ * @max:     1..65536
+ * @cursor:  in/out: first pfn to look at; start with 0
+ * @end_pfn: gets the value of cursor that means "all seen"
+ *
+ * Return: pfns written, or -errno.
+ */
+int hcall_godwit_snapshot_fetch(struct hcall *h, domid_t domid, uint64_t *pfns, unsigned int max,
+				uint64_t *cursor, uint64_t *end_pfn);
+
+/** hcall_godwit_snapshot_commit() - all is read and kept: @cookie names this checkpoint from now on. */
+int hcall_godwit_snapshot_commit(struct hcall *h, domid_t domid, uint64_t cookie);
+
+/** hcall_godwit_snapshot_abort() - as if it had not been; also when there is none. */
+int hcall_godwit_snapshot_abort(struct hcall *h, domid_t domid);
+
+/** hcall_godwit_snapshot_status() - how it stands; st->cookie also without a snapshot. */
+int hcall_godwit_snapshot_status(struct hcall *h, domid_t domid, struct godwit_snapshot *st);
+
+/** hcall_godwit_lazy() - any action of GODWIT_OP_lazy, one call; op->pfns: hypercall memory or 0. */
+int hcall_godwit_lazy(struct hcall *h, struct godwit_lazy *op);
+
+/**
+ * hcall_godwit_lazy_mark() - these pfns get their bytes when the domain runs.
+ * @pfns: hypercall memory, uint64_t[nr]
+ * @nr:   1..65536
+ * @port: event channel of domain 0 that is signalled when one is asked for, 0: none
+ */
+int hcall_godwit_lazy_mark(struct hcall *h, domid_t domid, const uint64_t *pfns, unsigned int nr, uint32_t port);
+
+/**
+ * hcall_godwit_lazy_fetch() - pfns asked for since the last call, oldest first.
+ * @pfns: hypercall memory, uint64_t[max]
+ * @max:  1..64
+ *
+ * Return: pfns written, or -errno.
+ */
+int hcall_godwit_lazy_fetch(struct hcall *h, domid_t domid, uint64_t *pfns, unsigned int max);
+
 /** hcall_godwit_audit() - count frames and broken rules. */
 int hcall_godwit_audit(struct hcall *h, struct godwit_audit *op);
 

@@ -31,6 +31,7 @@ struct godwit_version {
 };
 #define GODWIT_FEAT_LOGDIRTY		(1u << 0)
 #define GODWIT_FEAT_SNAPSHOT		(1u << 1)	/* GODWIT_OP_snapshot */
+#define GODWIT_FEAT_LAZY		(1u << 2)	/* GODWIT_OP_lazy */
 
 /* --- 1: log-dirty --------------------------------------------------------- */
 /*
@@ -94,6 +95,7 @@ struct godwit_logdirty {
  * write_frames: the inverse on a domain that never ran: frames are allocated
  * where absent (ABSENT gives the frame back), M2P set, table entries localised
  * (frames they name are allocated too), nothing is validated yet.
+ * A domain that runs takes missing frames only: GODWIT_OP_lazy.
  * Both may stop early: nr_done.
  */
 #define GODWIT_OP_read_frames		2
@@ -135,7 +137,8 @@ struct godwit_p2m_frames {
  * get_context: one vCPU (paused or shut down), all frame numbers as pfns.
  * The structure is versioned and travels in the stream as opaque bytes inside
  * a record of its own; set_context refuses a size or version it does not know
- * and CPU features (xcr0, xsave size) the host lacks with -EOPNOTSUPP.
+ * and CPU features (xcr0, xsave size) the host lacks with -EOPNOTSUPP.  get is -EAGAIN
+ * while the vCPU waits for a frame on its way into its kernel (GODWIT_OP_lazy).
  */
 #define GODWIT_OP_get_context		5
 #define GODWIT_OP_set_context		6
@@ -212,7 +215,8 @@ struct godwit_audit {
  *	domain_facts, p2m_frames) before it is let go.  FULL: the set is every pfn; DELTA: the
  *	pfns dirty now, a collect included.  The dirty bitmap is emptied into the set, whose
  *	pfns are frozen from then on.  Costs a bitmap copy and the top level of tables, with DELTA
- *	the collect too; frames that others have mapped writable are copied aside at once.
+ *	the collect too (little, after a collect just before the domain was stopped); frames that
+ *	others have mapped writable are copied aside at once.
  * FETCH:   up to max_pfns pfns of the set not read yet, from `cursor` on; cursor == end_pfn
  *	at the end.  Nothing is consumed.
  * COMMIT:  the snapshot ends; the cookie becomes `cookie`.  -EBUSY while pfns are left to read,
@@ -269,6 +273,44 @@ struct godwit_snapshot {
 	uint64_t begin_us;		/* out: time BEGIN took, vCPUs standing */
 	uint32_t state;			/* out: GODWIT_SNAPSHOT_IS_* */
 	uint32_t pad;
+};
+
+/* --- 11: lazy restore ----------------------------------------------------------------- */
+/*
+ * Let a restored domain run before the contents of all its frames are there.
+ *
+ * MARK:   the frames of these pfns are missing: they exist (write_frames of ZERO, or by a table that
+ *	names them) and get their bytes later.  Log-dirty must be on, the domain must never have run;
+ *	may be called many times.  -EINVAL at the first (nr_done) that has no frame, is a
+ *	page table or descriptor page, is mapped by grant or is marked already.  What finish_restore writes (start_info,
+ *	p2m leaves) must not be marked.  `port` is an event channel of domain 0 (0: none) that is
+ *	signalled whenever a pfn is asked for.
+ * FETCH:  pfns that are asked for and not fetched yet, oldest first, at most nr and 64.
+ * STATUS: the outputs only.
+ *
+ * write_frames gives a missing pfn its bytes, also while the domain runs: DATA or ZERO, once;
+ * -EINVAL for others.  A vCPU that touches a missing frame waits for it, in a hypercall, too; the
+ * domain's use of it by frame number waits likewise.  Grant operations of others give
+ * GNTST_eagain, foreign maps -EAGAIN, and ask for it.  read_frames says RETRY.  While anything
+ * is missing log-dirty cannot be disabled and no snapshot begun (-EBUSY).  Destroying the domain ends it.
+ */
+#define GODWIT_OP_lazy			11
+#define GODWIT_LAZY_MARK		1
+#define GODWIT_LAZY_FETCH		2
+#define GODWIT_LAZY_STATUS		3
+struct godwit_lazy {
+	uint16_t domid;			/* in */
+	uint16_t action;		/* in: GODWIT_LAZY_* */
+	uint32_t flags;			/* in: 0 */
+	uint32_t port;			/* in MARK */
+	uint32_t nr;			/* in: pfns in the list, or room for; at most 65536 */
+	uint64_t pfns;			/* MARK in, FETCH out: uint64_t[nr] */
+	uint32_t nr_done;		/* out: pfns marked, or fetched */
+	uint32_t waiting;		/* out: vCPUs that wait now */
+	uint64_t nr_left;		/* out: pfns still missing */
+	uint64_t waits;			/* out: times a vCPU waited */
+	uint64_t wait_us;		/* out: how long, all that are over */
+	uint64_t wait_max_us;		/* out: the longest */
 };
 
 #endif

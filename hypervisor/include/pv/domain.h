@@ -28,6 +28,12 @@ struct vcpu {
 	struct sched_vcpu sched;
 
 	struct hypercall_rest rest;
+	bool must_wait;			/* could not reach a frame that is missing, see hypercall_must_wait() */
+	struct bounce {			/* x86/bounce.c: an entry to the kernel that had to wait */
+		uint64_t rip, saved[6];
+		unsigned int nr_saved;
+		bool mask, pending;
+	} bounce;
 
 	/* event delivery and time: always valid; shared_info's slot until registered */
 	struct vcpu_info *info;
@@ -89,7 +95,8 @@ struct domain {
 	struct logdirty *logdirty;	/* NULL = direct paging */
 	struct track *track;		/* p2m view, NULL until somebody wants to move the domain */
 	struct snapshot *snapshot;	/* NULL: none; changes under mm_lock and snap_lock */
-	struct spinlock snap_lock;	/* what is frozen, and the copies aside (mm/snapshot.c) */
+	struct lazy *lazy;		/* NULL: no frame was ever missing (mm/lazy.c); the same */
+	struct spinlock snap_lock;	/* what is frozen (mm/snapshot.c), what is missing (mm/lazy.c) */
 
 	struct shared_info *shared_info;
 	struct evtchn_domain evtchn;

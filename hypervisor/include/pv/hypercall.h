@@ -12,6 +12,10 @@ bool hypercall_should_yield(void);
  *  first two or three arguments, the others as they are.  Return: what the handler returns. */
 long hypercall_again2(unsigned int nr, uint64_t a0, uint64_t a1);
 long hypercall_again3(unsigned int nr, uint64_t a0, uint64_t a1, uint64_t a2);
+/** hypercall_must_wait() - did what just failed fail since a frame of current's domain is missing?  The vCPU
+ *  is kept from running until it is there.  Who works through a list and gets true asks for the
+ *  rest to be done again; who does not look has the whole hypercall made again.  True once. */
+bool hypercall_must_wait(void);
 long do_multicall(uint64_t list, unsigned int count);
 long do_memory_op(unsigned int cmd, uint64_t arg);
 long do_domctl(uint64_t arg);

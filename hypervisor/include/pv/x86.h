@@ -36,6 +36,8 @@ void inject_trap(struct vcpu *v, unsigned int vector, bool has_error, uint32_t e
 void inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error_code);
 void inject_event(struct vcpu *v);
 void inject_failsafe(struct vcpu *v);
+/** inject_again() - the entry to the kernel that had to wait for its stack: v->bounce.pending. */
+void inject_again(struct vcpu *v);
 void inject_syscall(struct vcpu *v, const struct callback *cb);
 long do_iret(void);
 

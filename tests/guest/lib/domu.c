@@ -11,10 +11,13 @@
 #define FLAT_SS		0xe02b
 
 struct domu domu;
+uint64_t domu_upcall_stack;
 
 /* --- what its vCPUs execute, anywhere in memory: no calls outside, no data -------------------- */
 
 extern const char __start_domu_code[], __stop_domu_code[];
+#define STR_(x) #x
+#define STR(x) STR_(x)
 #define DOMU_TEXT __attribute__((section("domu_code"), noinline, used, \
 				 optimize("no-jump-tables", "no-tree-switch-conversion", "no-tree-loop-distribute-patterns")))
 
@@ -38,6 +41,36 @@ static DOMU_TEXT void domu_run_count(struct domu_control *c)
 	}
 }
 
+static DOMU_TEXT void domu_run_read_all(struct domu_control *c)
+{
+	uint64_t wrong = 0;
+
+	for (uint64_t pfn = c->first; pfn < c->end; pfn++)
+		wrong += *(volatile uint64_t *)DOMU_VA(pfn) != domu_word(pfn, c->value);
+	c->result = wrong;
+}
+
+/* vCPU 0's upcall, and breakpoint: pending bits off, count, iret (Xen public arch-x86/xen-x86_64.h, iret_context). */
+extern const char domu_event[];
+#define EVENTS_AT	96		/* offset of events */
+_Static_assert(offsetof(struct domu_control, events) == EVENTS_AT, "the code below");
+__asm__(".pushsection domu_code, \"ax\"\n"
+	"domu_event:\n"
+	"	movabs	$0x800000f000, %rcx\n"		/* DOMU_VA(DOMU_SHARED) */
+	"	movb	$0, (%rcx)\n"			/* vcpu_info[0].evtchn_upcall_pending */
+	"	movq	$0, 8(%rcx)\n"			/* evtchn_pending_sel */
+	"	movabs	$0x8000004000, %rcx\n"		/* DOMU_VA(DOMU_CONTROL) */
+	"	lock incq " STR(EVENTS_AT) "(%rcx)\n"
+	"	pop	%rcx\n"
+	"	pop	%r11\n"
+	"	push	$0\n"
+	"	push	%rcx\n"
+	"	push	%r11\n"
+	"	push	%rax\n"
+	"	mov	$23, %eax\n"
+	"	syscall\n"
+	".popsection");
+
 static DOMU_TEXT void domu_main(struct domu_control *c)
 {
 	for (;;) {
@@ -51,6 +84,10 @@ static DOMU_TEXT void domu_main(struct domu_control *c)
 			domu_run_fill(c);
 		if (order == DOMU_COUNT)
 			domu_run_count(c);
+		if (order == DOMU_READ_ALL)
+			domu_run_read_all(c);
+		if (order == DOMU_TRAP)
+			__asm__ __volatile__("int3" ::: "memory");
 		if (order == DOMU_CALL)
 			c->result = (uint64_t)hypercall((unsigned int)c->call[0], c->call[1], c->call[2], c->call[3],
 							c->call[4], c->call[5]);
@@ -127,6 +164,14 @@ static bool is_table_pfn(unsigned int pfn)
 	return (pfn >= DOMU_L4 && pfn < DOMU_L4 + 3) || (pfn >= DOMU_L1 && pfn < DOMU_L1 + nr_l1());
 }
 
+static uint64_t shared_info_mfn(void)
+{
+	struct xen_domctl op = { 0 };
+
+	EXPECT(domctl(&op, XEN_DOMCTL_getdomaininfo), 0);
+	return op.u.getdomaininfo.shared_info_frame;
+}
+
 static void fill_tables(void)
 {
 	uint64_t *t;
@@ -141,9 +186,13 @@ static void fill_tables(void)
 	for (unsigned int pfn = 0; pfn < domu.nr_pages; pfn++) {
 		if (pfn % 512 == 0)
 			t = foreign_map(0, domu.id, domu.mfn[DOMU_L1 + pfn / 512]);
-		/* A and D are left to be set at the first touch. */
-		t[pfn % 512] = domu.mfn[pfn] * PAGE_SIZE | PTE_P | PTE_US | (is_table_pfn(pfn) ? 0 : PTE_RW);
+		/* A and D are set, or are left to be set at the first touch. */
+		t[pfn % 512] = domu.mfn[pfn] * PAGE_SIZE | PTE_P | PTE_US | (is_table_pfn(pfn) ? 0 : PTE_RW) |
+			       (pfn & 1 ? PTE_A | PTE_D : 0);
 	}
+	t = foreign_map(0, domu.id, domu.mfn[DOMU_L1]);
+	if (domu_upcall_stack)
+		t[DOMU_SHARED] = shared_info_mfn() * PAGE_SIZE | PTE_P | PTE_US | PTE_RW;
 	foreign_map(0, domu.id, 0);
 }
 
@@ -172,7 +221,9 @@ static void start_vcpu(unsigned int i)
 	memset(&ctx, 0, sizeof(ctx));
 	ctx.flags = VGCF_IN_KERNEL | VGCF_online;
 	ctx.user_regs.rip = DOMU_BASE + (uint64_t)((const char *)domu_main - __start_domu_code);
-	ctx.user_regs.rsp = DOMU_VA(DOMU_STACK + i + 1) - 8;
+	ctx.user_regs.rsp = i == 0 && domu_upcall_stack ? domu_upcall_stack : DOMU_VA(DOMU_STACK + i + 1) - 8;
+	ctx.trap_ctxt[3] = (struct trap_info){ 3, 0, FLAT_CS, DOMU_BASE + (uint64_t)(domu_event - __start_domu_code) };
+	ctx.event_callback_eip = DOMU_BASE + (uint64_t)(domu_event - __start_domu_code);
 	ctx.user_regs.rdi = DOMU_VA(DOMU_CONTROL + i);
 	ctx.user_regs.cs = FLAT_CS;
 	ctx.user_regs.ss = FLAT_SS;
@@ -220,6 +271,22 @@ void domu_destroy(void)
 	while (simple_domctl(XEN_DOMCTL_destroydomain) == -XEN_EAGAIN)
 		;
 	domu.id = 0;
+}
+
+void domu_send_event(void)
+{
+	struct evtchn_alloc_unbound a = { .dom = domu.id, .remote_dom = DOMID_SELF };
+	struct evtchn_bind_interdomain b = { .remote_dom = domu.id };
+	struct evtchn_send send;
+	struct shared_info *s = foreign_map(15, domu.id, shared_info_mfn());
+
+	EXPECT(evtchn_op(EVTCHNOP_alloc_unbound, &a), 0);
+	b.remote_port = a.port;
+	EXPECT(evtchn_op(EVTCHNOP_bind_interdomain, &b), 0);
+	s->vcpu_info[0].evtchn_upcall_mask = 0;
+	send.port = b.local_port;
+	EXPECT(evtchn_op(EVTCHNOP_send, &send), 0);
+	EXPECT(evtchn_op(EVTCHNOP_close, &(struct evtchn_close){ b.local_port }), 0);
 }
 
 void domu_pause(void) { EXPECT(simple_domctl(XEN_DOMCTL_pausedomain), 0); }

@@ -5,7 +5,8 @@
  * Its vCPUs do what the order in their control page says, then say so.  Page n of its memory is at
  * DOMU_BASE + n * 4096 in its only address space, tables read-only:
  *	0..3 code, 4..7 control page of each vCPU, 8..11 their stacks, 12 L4, 13 L3, 14 L2,
- *	16.. L1 tables, DOMU_DATA.. free for the test
+ *	15 shared_info if wanted, 16.. L1 tables, DOMU_DATA.. free for the test
+ * It counts upcalls and breakpoints (TRAP) in its control page.
  */
 #pragma once
 #include "tests/guest/lib/guest.h"
@@ -16,21 +17,23 @@
 #define DOMU_CONTROL	4u
 #define DOMU_STACK	8u
 #define DOMU_L4		12u
+#define DOMU_SHARED	15u
 #define DOMU_L1		16u
 #define DOMU_DATA	128u
 #define DOMU_MAX_PAGES	32768u
 #define DOMU_VA(pfn)	(DOMU_BASE + (uint64_t)(pfn) * PAGE_SIZE)
 
-enum { DOMU_IDLE, DOMU_FILL, DOMU_COUNT, DOMU_CALL, DOMU_READ };
+enum { DOMU_IDLE, DOMU_FILL, DOMU_COUNT, DOMU_CALL, DOMU_READ, DOMU_READ_ALL, DOMU_TRAP };
 
 /* One vCPU's control page: domain 0 writes the arguments, then order; the vCPU makes it IDLE. */
 struct domu_control {
 	volatile uint32_t order, stop;
-	uint64_t first, end;		/* FILL, COUNT: pages; READ: address in first */
+	uint64_t first, end;		/* FILL, COUNT, READ_ALL: pages; READ: address in first */
 	uint64_t value;			/* FILL: domu_word() of it goes to each page */
 	uint64_t call[6];		/* CALL: number, arguments */
-	volatile uint64_t result;	/* of CALL, READ */
+	volatile uint64_t result;	/* of CALL, READ; READ_ALL: pages that do not hold value */
 	volatile uint64_t rounds;	/* COUNT: passes begun so far */
+	volatile uint64_t events;	/* upcalls and breakpoints so far */
 	uint64_t data[64];		/* for hypercalls: DOMU_VA(DOMU_CONTROL + vcpu) + offset */
 };
 
@@ -47,12 +50,17 @@ struct domu {
 	struct domu_control *control[DOMU_MAX_VCPUS];
 };
 extern struct domu domu;		/* there is one at a time */
+/* Before domu_build(): where vCPU 0's stack pointer starts, and shared_info is mapped for upcalls.  0:
+ * at the end of page DOMU_STACK, and it is not (as a domain that suspends has it). */
+extern uint64_t domu_upcall_stack;
 
 /** domu_create() - make it with @nr_pages (<= DOMU_MAX_PAGES) and start its vCPUs. */
 void domu_create(unsigned int nr_pages, unsigned int nr_vcpus);
 /** domu_build() - the same, but leave it paused. */
 void domu_build(unsigned int nr_pages, unsigned int nr_vcpus);
 void domu_destroy(void);
+/** domu_send_event() - unmask vCPU 0's upcalls and signal a channel of the domain. */
+void domu_send_event(void);
 void domu_pause(void);
 void domu_unpause(void);
 /** domu_start() - give @vcpu an order; the arguments are in its control page. */

@@ -18,7 +18,7 @@ static uint64_t pfns[BATCH];
 static uint8_t types[BATCH];
 static uint8_t buffer[BATCH][PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t type_of[DOMU_MAX_PAGES];		/* of the pages read; 0xff: not read */
-static uint64_t heap_before;
+static uint64_t heap_before, nr_waits;
 
 #define NOT_READ	0xffu
 
@@ -111,6 +111,12 @@ static void check_old(uint64_t pfn, unsigned int type, const uint64_t *page)
 		check_filled(pfn, OLD, type, page);
 }
 
+static void check_high(uint64_t pfn, unsigned int type, const uint64_t *page)
+{
+	if (pfn >= 512 && pfn != 600)
+		check_filled(pfn, OLD, type, page);
+}
+
 /* Read at most @most of what is left, judging each page; how many. */
 static unsigned int read_set(unsigned int most)
 {
@@ -143,6 +149,7 @@ static void finish(uint64_t cookie)
 {
 	read_set(~0u);
 	EXPECT(snap(GODWIT_SNAPSHOT_STATUS, 0, 0), 0);
+	nr_waits = st.waits;
 	CHECK(st.nr_left == 0 && st.copies_now == 0, "%lu left, %lu copies", st.nr_left, st.copies_now);
 	EXPECT(snap(GODWIT_SNAPSHOT_COMMIT, 0, cookie), 0);
 	CHECK(st.cookie == cookie && st.state == GODWIT_SNAPSHOT_IS_NONE, "cookie %lu state %u", st.cookie, st.state);
@@ -210,6 +217,23 @@ static void cut(void)
 	unmake();
 }
 
+/* A path of tables that is made by a load does not carry a store. */
+static void loads_first(void)
+{
+	make(PAGES, 1);
+	domu_fill(512, 600, OLD);
+	domu_fill(601, PAGES, OLD);
+	freeze(GODWIT_SNAPSHOT_FULL, 100000);
+	domu_fill(200, 201, NEW);		/* by the first L1; what follows is in the second */
+	domu.control[0]->first = DOMU_VA(600);	/* never touched so far */
+	domu_start(0, DOMU_READ);
+	CHECK(domu_wait(0, 5000), "it does not read");
+	domu_fill(512, PAGES, NEW);
+	check = check_high;
+	finish(8);
+	unmake();
+}
+
 /* The set of the second snapshot is what was written since the first, not more than a little. */
 static void delta(void)
 {
@@ -234,78 +258,105 @@ static void delta(void)
 	unmake();
 }
 
-static uint64_t count_last, count_seen, count_high, count_low;
-
-static void check_count(uint64_t pfn, unsigned int type, const uint64_t *page)
-{
-	static uint64_t zero[PAGE_SIZE / 8];
-	uint64_t n = type == GODWIT_PAGE_ZERO ? zero[0] : page[0];
-
-	if (pfn < DOMU_DATA)
-		return;
-	if (!count_seen++)
-		count_high = n;
-	CHECK(n == count_high || n + 1 == count_high, "pfn %lu holds %lu, the first page %lu", pfn, n, count_high);
-	CHECK(n == count_last || count_seen == 1 || n + 1 == count_last, "pfn %lu: pass %lu after %lu", pfn, n, count_last);
-	count_low += n != count_high;
-	count_last = n;
-}
-
-/* A vCPU that never stops writing is cut between two of its stores: each pass over the pages shows
- * as finished up to one page and not begun behind it.  @how by turns, so deltas are cut, too. */
-static void running(void)
-{
-	uint64_t merged = 0, between = 0;
-
-	make(PAGES, 2);
-	domu.control[1]->first = DOMU_DATA;
-	domu.control[1]->end = PAGES;
-	domu_start(1, DOMU_COUNT);
-	for (unsigned int i = 0; i < 6; i++) {
-		uint64_t rounds = domu.control[1]->rounds, end = now_ns() + 5000000000ul;
-
-		while (domu.control[1]->rounds < rounds + 3 && now_ns() < end)
-			HC2(sched_op, SCHEDOP_yield, 0);
-		freeze(i % 2 ? GODWIT_SNAPSHOT_DELTA : GODWIT_SNAPSHOT_FULL, 100000);
-		check = check_count;
-		count_seen = count_last = count_low = 0;
-		finish(i + 1);
-		CHECK(count_seen == PAGES - DOMU_DATA, "%lu pages in set %u", count_seen, i);
-		CHECK(count_high > 0, "nothing was written before the instant");
-		between += count_low > 0;
-		merged += st.copied;
-	}
-	CHECK(between > 0, "never cut within a pass: this proves nothing");
-	domu.control[1]->stop = 1;
-	CHECK(domu_wait(1, 5000), "it does not stop");
-	unmake();
-}
-
-/* Entries, pins and types as they were: pages change places, a table is unpinned and becomes data. */
-static void check_tables(uint64_t pfn, unsigned int type, const uint64_t *page)
-{
-	if (pfn == DOMU_L4)
-		CHECK(type == (GODWIT_PAGE_L4 | GODWIT_PAGE_PINNED), "L4 has type %x", type);
-	if (pfn == DOMU_L4 + 1 || pfn == DOMU_L4 + 2)
-		CHECK(type == GODWIT_PAGE_L3 - (pfn - DOMU_L4 - 1), "pfn %lu has type %x", pfn, type);
-	if (pfn == DOMU_L1)
-		for (unsigned int i = 0; i < 512; i++) {
-			CHECK(type == GODWIT_PAGE_L1, "L1 has type %x", type);
-			CHECK((page[i] & PTE_ADDR) / PAGE_SIZE == i, "entry %u is %lx", i, page[i]);
-		}
-	if (pfn == 600)		/* an L1 of its own, pinned */
-		CHECK(type == (GODWIT_PAGE_L1 | GODWIT_PAGE_PINNED) && (page[3] & PTE_ADDR) / PAGE_SIZE == 700,
-		      "type %x, entry %lx", type, page[3]);
-	if (pfn == 601)		/* was data, becomes a table */
-		CHECK(type == GODWIT_PAGE_ZERO, "type %x", type);
-}
-
 static long domu_ext(unsigned int cmd, unsigned int pfn)
 {
 	domu.control[0]->data[0] = cmd;
 	domu.control[0]->data[1] = domu.mfn[pfn];
 	domu.control[0]->data[2] = 0;
 	return domu_call(__HYPERVISOR_mmuext_op, domu_data(0), 1, 0, DOMID_SELF);
+}
+
+/* What the sets showed of the pages that one vCPU counts in. */
+static struct count {
+	uint64_t last, high, seen, behind;
+} counts[2];
+#define COUNT_SPLIT	576u		/* pages below are vCPU 1's, the others vCPU 2's */
+
+static void check_count(uint64_t pfn, unsigned int type, const uint64_t *page)
+{
+	struct count *c = &counts[pfn >= COUNT_SPLIT];
+	uint64_t n = type == GODWIT_PAGE_ZERO ? 0 : page[0];
+
+	if (pfn < DOMU_DATA)
+		return;
+	if (!c->seen++)
+		c->high = c->last = n;
+	CHECK(n == c->high || n + 1 == c->high, "pfn %lu holds %lu, the first page %lu", pfn, n, c->high);
+	CHECK(n <= c->last, "pfn %lu: pass %lu after %lu", pfn, n, c->last);
+	c->behind += n != c->high;
+	c->last = n;
+}
+
+static void wait_rounds(unsigned int vcpu, unsigned int n)
+{
+	uint64_t rounds = domu.control[vcpu]->rounds, end = now_ns() + 5000000000ul;
+
+	while (domu.control[vcpu]->rounds < rounds + n && now_ns() < end)
+		HC2(sched_op, SCHEDOP_yield, 0);
+}
+
+/* Two vCPUs that never stop writing are cut between two of their stores: each pass over the pages shows
+ * as finished up to one page and not begun behind it.  Full sets and deltas by turns, with a reserve
+ * that is enough or not; a third vCPU pins and unpins a table meanwhile. */
+static void running(void)
+{
+	uint64_t between = 0, waits = 0;
+
+	make(PAGES, 3);
+	for (unsigned int i = 0; i < 2; i++) {
+		domu.control[1 + i]->first = i ? COUNT_SPLIT : DOMU_DATA;
+		domu.control[1 + i]->end = i ? PAGES : COUNT_SPLIT;
+		domu_start(1 + i, DOMU_COUNT);
+	}
+	for (unsigned int i = 0; i < 12; i++) {
+		wait_rounds(1, 3);
+		wait_rounds(2, 3);
+		freeze(i % 2 ? GODWIT_SNAPSHOT_DELTA : GODWIT_SNAPSHOT_FULL, i % 3 ? 100000 : 20);
+		check = check_count;
+		memset(counts, 0, sizeof(counts));
+		for (unsigned int k = 0; k < 4; k++) {
+			if (i % 3)		/* else it waits, too, and this is the reader */
+				EXPECT(domu_ext(k % 2 ? MMUEXT_UNPIN_TABLE : MMUEXT_PIN_L1_TABLE, DOMU_L1 + 1), 0);
+			read_set(100);
+		}
+		finish(i + 1);
+		for (unsigned int k = 0; k < 2; k++) {
+			CHECK(counts[k].seen == (k ? PAGES - COUNT_SPLIT : COUNT_SPLIT - DOMU_DATA) && counts[k].high > 0,
+			      "%lu pages in set %u, pass %lu", counts[k].seen, i, counts[k].high);
+			between += counts[k].behind > 0;
+		}
+		waits += nr_waits;
+	}
+	CHECK(between > 0, "never cut within a pass: this proves nothing");
+	CHECK(waits > 0, "no vCPU ever waited: this proves nothing");
+	for (unsigned int i = 1; i < 3; i++) {
+		domu.control[i]->stop = 1;
+		CHECK(domu_wait(i, 5000), "vCPU %u does not stop", i);
+	}
+	unmake();
+}
+
+/* Entries, pins and types as they were: pages change places, a table is unpinned and becomes data. */
+static void check_tables(uint64_t pfn, unsigned int type, const uint64_t *page)
+{
+	if (pfn == 300 || pfn == 301)
+		check_filled(pfn, OLD, type, page);
+	if (pfn == DOMU_L4)
+		CHECK(type == (GODWIT_PAGE_L4 | GODWIT_PAGE_PINNED), "L4 has type %x", type);
+	if (pfn == DOMU_L4 + 1 || pfn == DOMU_L4 + 2)
+		CHECK(type == GODWIT_PAGE_L3 - (pfn - DOMU_L4 - 1), "pfn %lu has type %x", pfn, type);
+	if (pfn == DOMU_L4 + 2)
+		CHECK((page[3] & PTE_ADDR) / PAGE_SIZE == DOMU_L1 + 3, "L2 entry %lx", page[3]);
+	if (pfn >= DOMU_L1 && pfn < DOMU_L1 + 4)
+		for (unsigned int i = 0; i < 512; i++) {
+			CHECK(type == GODWIT_PAGE_L1, "L1 has type %x", type);
+			CHECK((page[i] & PTE_ADDR) / PAGE_SIZE == (pfn - DOMU_L1) * 512 + i, "entry %u is %lx", i, page[i]);
+		}
+	if (pfn == 600)		/* an L1 of its own, pinned */
+		CHECK(type == (GODWIT_PAGE_L1 | GODWIT_PAGE_PINNED) && (page[3] & PTE_ADDR) / PAGE_SIZE == 700,
+		      "type %x, entry %lx", type, page[3]);
+	if (pfn == 601)		/* was data, becomes a table */
+		CHECK(type == GODWIT_PAGE_ZERO, "type %x", type);
 }
 
 static long domu_map(unsigned int at, unsigned int pfn, uint64_t flags)
@@ -323,7 +374,8 @@ static long domu_store(unsigned int pfn, unsigned int word, uint64_t val)
 
 static void tables(void)
 {
-	make(PAGES, 1);
+	make(2 * PAGES, 1);
+	domu_fill(300, 302, OLD);
 	EXPECT(domu_store(600, 3, domu.mfn[700] * PAGE_SIZE | RO_PAGE), 0);	/* plain memory still */
 	EXPECT(domu_map(600, 600, RO_PAGE), 0);
 	EXPECT(domu_ext(MMUEXT_PIN_L1_TABLE, 600), 0);
@@ -331,6 +383,11 @@ static void tables(void)
 	/* two pages change places, by a table that is in use */
 	EXPECT(domu_map(300, 301, RW_PAGE), 0);
 	EXPECT(domu_map(301, 300, RW_PAGE), 0);
+	domu_fill(300, 302, NEW);
+	/* pins of tables that stay in use; a table that is in use no more, unpinned as ever */
+	EXPECT(domu_ext(MMUEXT_PIN_L1_TABLE, DOMU_L1 + 2), 0);
+	EXPECT(domu_ext(MMUEXT_UNPIN_TABLE, DOMU_L4), 0);
+	EXPECT(domu_store(DOMU_L4 + 2, 3, 0), 0);
 	EXPECT(domu_store(600, 3, domu.mfn[701] * PAGE_SIZE | RO_PAGE), 0);
 	EXPECT(domu_ext(MMUEXT_UNPIN_TABLE, 600), 0);
 	EXPECT(domu_map(600, 600, RW_PAGE), 0);
@@ -341,9 +398,11 @@ static void tables(void)
 	EXPECT(domu_store(601, 0, domu.mfn[702] * PAGE_SIZE | RO_PAGE), 0);
 	check = check_tables;
 	finish(3);
+	CHECK(type_of[DOMU_L1 + 3] == GODWIT_PAGE_L1 && type_of[301] == GODWIT_PAGE_DATA, "not read");
 	CHECK(type_of[DOMU_L4] != NOT_READ && type_of[601] != NOT_READ && type_of[600] != NOT_READ, "not read");
 	check = NULL;
 	EXPECT(domu_ext(MMUEXT_UNPIN_TABLE, 601), 0);
+	EXPECT(domu_ext(MMUEXT_UNPIN_TABLE, DOMU_L1 + 2), 0);
 	unmake();
 }
 
@@ -438,12 +497,19 @@ static void reserve(void)
 	CHECK(st.state == GODWIT_SNAPSHOT_IS_OPEN && st.waits == 1 && st.copies_now == 16,
 	      "state %u, %lu waits, %lu copies", st.state, st.waits, st.copies_now);
 	check = check_old;
-	finish(6);
+	CHECK(read_set(100) == 100, "too few");
+	CHECK(!domu_wait(0, 300), "it wrote everything with room for some");
+	EXPECT(snap(GODWIT_SNAPSHOT_STATUS, 0, 0), 0);
+	CHECK(st.waits > 1 && st.copies_now == 16, "%lu waits, %lu copies", st.waits, st.copies_now);
+	read_set(~0u);
 	CHECK(domu_wait(0, 5000), "it still waits");
+	finish(6);
 	EXPECT(snap(GODWIT_SNAPSHOT_STATUS, 0, 0), 0);
 	freeze(GODWIT_SNAPSHOT_FULL, 0);		/* a page that is read first needs no copy */
 	domu_start(0, DOMU_FILL);
 	check = NULL;
+	read_set(~0u);
+	CHECK(domu_wait(0, 5000), "it still waits");
 	finish(6);
 	CHECK(domu_wait(0, 5000), "it still waits");
 	unmake();
@@ -704,6 +770,7 @@ static void constant(void)
 const struct test tests[] = {
 	{ "snapshot.rules", rules },
 	{ "snapshot.cut", cut },
+	{ "snapshot.loads_first", loads_first },
 	{ "snapshot.delta", delta },
 	{ "snapshot.running", running },
 	{ "snapshot.tables", tables },

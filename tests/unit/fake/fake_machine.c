@@ -5,6 +5,7 @@
  */
 #include "tests/unit/fake/fake_machine.h"
 #include <pv/hypercall.h>
+#include <pv/lazy.h>
 #include <pv/snapshot.h>
 
 #include <stdio.h>
@@ -27,6 +28,7 @@ struct cpu_features cpu_features = { .nx = true };
 enum log_level log_level = LOG_INFO;
 unsigned int nr_flushes, nr_unblocks[FAKE_DOMAINS][FAKE_VCPUS], nr_marks[FAKE_FRAMES];
 unsigned int nr_preserved[FAKE_FRAMES];
+bool missing[FAKE_FRAMES];
 unsigned int nr_info_marks, fail_copy_after, fail_alloc_after;
 void (*after_claim_hook)(void);
 
@@ -266,6 +268,13 @@ void logdirty_mark_mfn(mfn_t m)
 		nr_marks[m.mfn]++;
 }
 
+bool lazy_blocks(mfn_t m)
+{
+	return m.mfn < FAKE_FRAMES && missing[m.mfn];
+}
+
+bool hypercall_must_wait(void) { return false; }
+
 void snapshot_before_write(mfn_t m)
 {
 	if (m.mfn < FAKE_FRAMES)
@@ -349,6 +358,7 @@ void machine_start(uint32_t max_port, uint32_t grant_frames)
 	memset(nr_unblocks, 0, sizeof(nr_unblocks));
 	memset(nr_marks, 0, sizeof(nr_marks));
 	memset(nr_preserved, 0, sizeof(nr_preserved));
+	memset(missing, 0, sizeof(missing));
 	for (i = 0; i < FAKE_FRAMES; i++) {
 		ff[i] = (struct fake_frame){ .used = false };
 		frames[i] = (struct frame){ .owner = DOMID_INVALID };

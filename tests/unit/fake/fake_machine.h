@@ -42,6 +42,7 @@ uint64_t slot_addr(unsigned int slot);
 void slot_overwrite(unsigned int id, unsigned int slot);
 
 extern unsigned int nr_flushes, nr_unblocks[FAKE_DOMAINS][FAKE_VCPUS], nr_marks[FAKE_FRAMES];
+extern bool missing[FAKE_FRAMES];	/* contents not there (mm/lazy.c) */
 extern unsigned int nr_preserved[FAKE_FRAMES];	/* announced to a snapshot as about to be written */
 extern unsigned int nr_info_marks;
 extern unsigned int fail_copy_after;	/* guest copies that work before one faults; 0: all do */
