@@ -19,6 +19,10 @@ UNIT_TESTS += test_schedule
 test_schedule_SRCS := tests/unit/test_schedule.c $(SCHEDULE_SRCS) $(CONFIG_SRCS)
 test_schedule_LIBS := -ljansson -lpthread
 
+FUZZERS += fuzz_schedule
+fuzz_schedule_SRCS := tests/fuzz/fuzz_schedule.c migrate/schedule.c $(CONFIG_SRCS)
+fuzz_schedule_LIBS := -ljansson
+
 UNIT_TESTS += test_session_save
 test_session_save_SRCS := tests/unit/test_session_save.c tests/unit/fake/fake_hcall.c \
 	$(MOVE_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)

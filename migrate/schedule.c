@@ -197,10 +197,9 @@ static void success_from_json(const json_t *json, struct schedule_success *l)
 
 static void error_from_json(const json_t *json, struct schedule_error *e)
 {
-	if (get_text(json, "text", e->text, sizeof(e->text)))
-		e->time_ns = (int64_t)count_from(json, "time_ns");
-	else
-		e->text[0] = '\0';
+	e->time_ns = (int64_t)count_from(json, "time_ns");
+	if (!e->time_ns || !get_text(json, "text", e->text, sizeof(e->text)))
+		*e = (struct schedule_error){ 0 };
 }
 
 int schedule_from_json(const json_t *json, const struct schedule_now *now, struct schedule *out,
@@ -233,6 +232,8 @@ int schedule_from_json(const json_t *json, const struct schedule_now *now, struc
 	out->absent = json_is_false(json_object_get(json, "here"));
 	out->failing = json_is_true(json_object_get(json, "failing"));
 	success_from_json(json_object_get(json, "last_success"), &out->last);
+	if (!out->last.time_ns)
+		out->last = (struct schedule_success){ 0 };
 	error_from_json(json_object_get(json, "last_error"), &out->error);
 	error_from_json(json_object_get(json, "prune_error"), &out->prune);
 	return 0;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=700 order=45
+# test: timeout=900 order=46
 """Checkpoints every so often, by godwitd: kept, pruned, survived, missed, restored.
 
     host1: godwitd --every 2s--> checkpoint take ---> /root/store, /mnt/small
@@ -48,14 +48,13 @@ def usage(w, command, *codes):
 
 
 def wait_taken(w, more, timeout):
-    """Until so many more checkpoints were taken; the schedule then."""
+    """
+    Until so many more checkpoints were taken; the schedule then.  How long one
+    takes depends on what else the machine does: deadlines may be missed.
+    """
     want = schedule(w)["taken"] + more
-
-    def enough():
-        s = schedule(w)
-        expect(not s["failing"], f"it fails: {s['last_error']}")
-        return s if s["taken"] >= want else None
-    return wait_until(f"{more} more checkpoints", enough, timeout, 0.5)
+    return wait_until(f"{more} more checkpoints",
+                      lambda: (s := schedule(w))["taken"] >= want and s, timeout, 0.5)
 
 
 def http(w, text):
@@ -72,7 +71,7 @@ def start_daemon(w):
 
 @story.step(fatal=True)
 def guest_runs(w):
-    w.create(quick(guest.config(load=[guest.BEACON, "dirtier:16:500"])))
+    w.create(quick(guest.config("web1", 1, 128, load=[guest.BEACON, "dirtier:8:200"])))
     w.wait_program(WEB1, "dirtier")
     w.verify(WEB1)
     expect_equal(schedules(w), [], "schedules of a new host")
@@ -114,10 +113,11 @@ def takes_and_keeps(w):
                   f"--full-every {FULL_EVERY} --json")
     expect_equal((said["name"], said["store"]), ("web1", STORE), "name and store")
     expect_equal(w.sh(f"ls {FOLDER}").out.strip(), said["uuid"] + ".json", "its file")
-    s = wait_taken(w, 2 * FULL_EVERY + 1, 150)
+    s = wait_taken(w, FULL_EVERY + KEEP, 240)
     print(f"taken {s['taken']}, missed {s['missed']}, last {s['last_success']}", file=sys.stderr)
     expect(s["last_success"]["pause_us"] > 0, f"no pause: {s['last_success']}")
     expect(s["last_success"]["seq"] < FULL_EVERY, f"no full one: {s['last_success']}")
+    expect_equal(s["failed"], 0, "failed")
     expect_equal(s["prune_error"], None, "pruning")
     # one may be between commit and prune
     names = objects(w)
@@ -128,20 +128,22 @@ def takes_and_keeps(w):
 @story.step
 def survives_its_daemon(w):
     """Killed, and away for some intervals: it goes on, and knows what it missed."""
+    begin = time.monotonic()
     before = schedule(w)
     w.sh("kill -9 $(pgrep -x godwitd)")
     usage(w, "checkpoint schedule list", 6)
     time.sleep(3 * EVERY_S + 1)
     start_daemon(w)
     after = schedule(w)
+    most = (time.monotonic() - begin) / EVERY_S + 2
     for key in ("uuid", "store", "every_ms", "keep", "full_every", "created_ns"):
         expect_equal(after[key], before[key], key)
     missed = after["missed"] - before["missed"]
-    expect(3 <= missed <= 8, f"{missed} missed while away")
+    expect(3 <= missed <= most, f"{missed} missed while away, not 3 to {most:.0f}")
     expect(after["taken"] >= before["taken"], "it forgot what was taken")
     log = w.sh("cat /run/godwit/godwitd.log").out
     expect("while godwitd was not there" in log, f"the log does not tell: {log[-300:]!r}")
-    wait_taken(w, 2, 60)
+    wait_taken(w, 2, 120)
     w.verify(WEB1)
 
 
@@ -150,11 +152,11 @@ def ends_and_begins(w):
     """A clean end too; what was under way is not called a failure."""
     before = schedule(w)
     w.sh("kill $(pgrep -x godwitd)")
-    wait_until("godwitd is gone", lambda: w.sh("pgrep -x godwitd; true").out == "", 30)
+    wait_until("godwitd is gone", lambda: w.sh("pgrep -x godwitd; true").out == "", 60)
     expect_equal(w.sh("pgrep -x checkpoint; true").out, "", "jobs")
     start_daemon(w)
     expect_equal(schedule(w)["failed"], before["failed"], "failures")
-    wait_taken(w, 1, 60)
+    wait_taken(w, 1, 120)
 
 
 @story.step(fatal=True)
@@ -162,20 +164,20 @@ def restores_and_goes_on(w):
     """The guest is lost: inactive; its newest checkpoint comes back, and so does the schedule."""
     before = guest.ask(w.lab.net, WEB1, "dirtier")
     w.sh("godwit destroy web1")
-    s = wait_until("it notices", lambda: (s := schedule(w))["state"] == "inactive" and s, 30)
+    s = wait_until("it notices", lambda: (s := schedule(w))["state"] == "inactive" and s, 60)
     expect_equal(s["last_error"]["text"], "domain is not here", "the reason")
-    newest = objects(w)[-1]
-    expect_equal(newest, s["last_success"]["object"], "the newest")
+    expect_equal(objects(w)[-1], s["last_success"]["object"], "the newest")
+    kept = len(objects(w))
+    expect(KEEP <= kept < KEEP + FULL_EVERY, f"{kept} objects, none is being taken")
+    w.sh(f"checkpoint verify {STORE} web1", timeout=90)
     print(w.sh(f"checkpoint restore {STORE} web1", timeout=120).out, file=sys.stderr)
     after = w.wait_program(WEB1, "dirtier", 60)
     w.verify(WEB1)
     expect(0 < after["writes"], "the guest started anew")
     print(f"writes: {before['writes']} before, {after['writes']} after", file=sys.stderr)
     wait_until("it is active again", lambda: schedule(w)["state"] != "inactive", 30)
-    time.sleep(1)
-    wait_until("it is taken again", lambda: not schedule(w)["failing"], 60)
-    s = wait_taken(w, 2, 60)
-    expect_equal(s["state"] in ("waiting", "running"), True, f"state {s['state']}")
+    s = wait_taken(w, 2, 120)
+    expect(s["state"] != "inactive" and not s["failing"], f"{s['state']}, {s['last_error']}")
 
 
 @story.step
