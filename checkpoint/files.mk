@@ -71,6 +71,10 @@ FUZZERS += fuzz_chain
 fuzz_chain_SRCS := tests/fuzz/fuzz_chain.c $(CHAIN_TEST_SRCS)
 fuzz_chain_LIBS := $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS) -lcmocka
 
+UNIT_TESTS += test_take_keep
+test_take_keep_SRCS := tests/unit/test_take_keep.c checkpoint/take_keep.c $(CHAIN_TEST_SRCS)
+test_take_keep_LIBS := $(STREAM_LIBS) $(STORE_LIBS)
+
 PROGS += checkpoint
 # Recursive: the lists of migrate/ and toolstack/ come later.
 checkpoint_SRCS = checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
@@ -79,7 +83,9 @@ checkpoint_SRCS = checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
 checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS) $(TOOLSTACK_DOMAIN_LIBS) -lpthread
 
 # What needs a hypervisor: taking a checkpoint, and coming back from one.
-TAKE_SRCS = checkpoint/cmd_take.c checkpoint/take.c checkpoint/guard.c checkpoint/cmd_restore.c \
+TAKE_SRCS = checkpoint/cmd_take.c checkpoint/cmd_schedule.c checkpoint/take.c \
+	checkpoint/take_keep.c migrate/schedule.c migrate/client.c migrate/wire.c migrate/ledger.c \
+	checkpoint/guard.c checkpoint/cmd_restore.c \
 	checkpoint/image.c checkpoint/image_chain.c checkpoint/lazy.c checkpoint/suspend.c \
 	toolstack/options.c $(sort $(STORE_SRCS) $(MOVE_SRCS) $(STREAM_SRCS) $(TOOLSTACK_DOMAIN_SRCS))
 

@@ -42,6 +42,9 @@ static const struct {
 } commands[] = {
 	{ "take", cmd_take, "[take] [--full] DOM STORE",
 	  "take a checkpoint of a running domain" },
+	{ "take", cmd_take, "[take] DOM STORE --every 5s",
+	  "from now on take one every so often" },
+	{ "schedule", cmd_schedule, "schedule list|stop ...", "what is taken every so often" },
 	{ "restore", cmd_restore_checkpoint, "restore [--lazy] [--clone] [-n NAME] STORE DOM[@ID]",
 	  "make a domain from a checkpoint" },
 	{ "verify", run_verify, "verify FILE",

@@ -435,3 +435,17 @@ int retain_prune(struct catalog *cat, unsigned int keep, bool merge,
 	free(goes);
 	return ret < 0 ? ret : 0;
 }
+
+/* --- of one domain -------------------------------------------------------------------- */
+
+void retain_only(struct catalog *cat, const uint8_t uuid[16])
+{
+	size_t i;
+
+	for (i = cat->nr; i-- > 0;) {
+		const struct ckpt *c = catalog_get(cat, i);
+
+		if (c->state == CKPT_SOUND && memcmp(c->uuid, uuid, sizeof(c->uuid)))
+			catalog_drop(cat, i);
+	}
+}

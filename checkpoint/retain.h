@@ -71,4 +71,11 @@ int retain_prune(struct catalog *cat, unsigned int keep, bool merge,
 		 const struct retain_log *log, struct retain_pruned *done,
 		 char why[CATALOG_WHY]);
 
+/**
+ * retain_only() - forget the checkpoints of others: a folder of a store is a name's, and
+ * another domain may have had the name.  Nothing is deleted.
+ * @cat:  those of @uuid are left in it, and those that cannot be read
+ */
+void retain_only(struct catalog *cat, const uint8_t uuid[16]);
+
 #endif

@@ -402,6 +402,7 @@ int take_checkpoint(const struct take_params *p, struct take_result *out)
 		/* It may have been renamed since. */
 		domain_get_name(p->ts, p->domid, t.cfg.name);
 		snprintf(out->name, sizeof(out->name), "%s", t.cfg.name);
+		memcpy(out->uuid, t.cfg.uuid, sizeof(out->uuid));
 		ret = take_locked(&t);
 	}
 	end_phase(&t);

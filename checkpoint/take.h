@@ -52,6 +52,7 @@ struct take_params {
 struct take_result {
 	char object[2 * STORE_NAME_MAX + 2];
 	char name[CONFIG_MAX_NAME + 1];	/* of the domain */
+	uint8_t uuid[16];
 	uint64_t id;			/* stream hash */
 	uint64_t seq;			/* place in its chain, 0 = full */
 	uint64_t bytes;

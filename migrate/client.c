@@ -212,7 +212,10 @@ static int perform(struct client *c, const char *path, const char *text, int *st
 	common_options(c, c->control, errbuf);
 	curl_easy_setopt(c->control, CURLOPT_URL, url);
 	curl_easy_setopt(c->control, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(c->control, CURLOPT_POSTFIELDS, text);
+	if (text)
+		curl_easy_setopt(c->control, CURLOPT_POSTFIELDS, text);
+	else
+		curl_easy_setopt(c->control, CURLOPT_HTTPGET, 1L);
 	curl_easy_setopt(c->control, CURLOPT_TIMEOUT_MS, (long)ms);
 	/* Only a prepare: what settles a move must get through. */
 	curl_easy_setopt(c->control, CURLOPT_NOPROGRESS, is_prepare(path) ? 0L : 1L);
@@ -229,17 +232,16 @@ static int perform(struct client *c, const char *path, const char *text, int *st
 	return 0;
 }
 
-static int client_post(void *ctx, const char *path, const json_t *body, int *status,
-		       json_t **reply, char why[200])
+int client_request(struct client *c, const char *path, const json_t *body, int *status,
+		   json_t **reply, char why[200])
 {
-	struct client *c = ctx;
 	struct body got = { 0 };
-	char *text = json_dumps(body, JSON_COMPACT);
+	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_error_t err;
 	int ret;
 
 	*reply = NULL;
-	if (!text)
+	if (body && !text)
 		return -ENOMEM;
 	ret = perform(c, path, text, status, &got, why);
 	free(text);
@@ -255,6 +257,14 @@ static int client_post(void *ctx, const char *path, const json_t *body, int *sta
 	}
 	free(got.data);
 	return ret;
+}
+
+static int client_post(void *ctx, const char *path, const json_t *body, int *status,
+		       json_t **reply, char why[200])
+{
+	if (!body)
+		return -ENOMEM;
+	return client_request(ctx, path, body, status, reply, why);
 }
 
 /* --- data ---------------------------------------------------------------------------------- */

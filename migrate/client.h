@@ -41,6 +41,16 @@ void client_free(struct client *c);
  */
 int client_url(const char *text, char *url, size_t len);
 
+/**
+ * client_request() - one control request outside a session.
+ * @body:  POSTed; NULL: a GET
+ * @reply: gets a JSON object
+ *
+ * Return: 0 when there was an answer; -errno with @why, -ECONNREFUSED nobody is there.
+ */
+int client_request(struct client *c, const char *path, const json_t *body, int *status,
+		   json_t **reply, char why[200]);
+
 /** The operations; their ctx is a struct client. */
 extern const struct source_peer_ops client_ops;
 

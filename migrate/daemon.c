@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * godwitd: one per dom0.  Receives guests (target.h, server.h) and settles
- * moves whose `migrate` process died (recover.h).  The main thread keeps the
- * time-outs; the server has threads of its own.
+ * moves whose `migrate` process died (recover.h), and has checkpoints taken on
+ * schedule (schedules.h).  The main thread keeps the time-outs; server and
+ * schedules have threads of their own.
  *
  * Exit codes: 0 ended by a signal, 1 could not start, 2 wrong command line.
  */
@@ -18,7 +19,9 @@
 
 #include "migrate/host.h"
 #include "migrate/recover.h"
+#include "migrate/schedule_job.h"
 #include "migrate/server.h"
+#include "migrate/session.h"
 #include "toolstack/lib/io.h"
 #include "toolstack/lib/log.h"
 
@@ -75,6 +78,35 @@ static int open_target(unsigned int idle_ms, unsigned int ready_ms, struct targe
 	return ret;
 }
 
+static int open_schedules(struct schedule_world *w, unsigned int timeout_s, struct schedules **out)
+{
+	struct schedules_params p = {
+		.dir = SCHEDULES_DIR, .job_timeout_s = timeout_s, .ops = &schedule_job_ops,
+		.ctx = w,
+	};
+	int ret;
+
+	schedule_world_init(w, timeout_s);
+	ret = schedules_open(&p, out);
+	if (ret)
+		log_errno(ret, "cannot use %s", SCHEDULES_DIR);
+	return ret;
+}
+
+/* Where programs of this host find us; without it they try the default. */
+static void write_url(struct server *s)
+{
+	char url[128];
+	int ret = server_url(s, url, sizeof(url));
+
+	if (!ret)
+		ret = io_mkdir_parents(SESSION_DAEMON_FILE);
+	if (!ret)
+		ret = io_write_file_atomic(SESSION_DAEMON_FILE, url, strlen(url), 0644);
+	if (ret)
+		log_warn_errno(ret, "cannot write %s", SESSION_DAEMON_FILE);
+}
+
 static void loop(struct target *t)
 {
 	struct timespec second = { .tv_sec = 1 };
@@ -91,10 +123,12 @@ static void usage(FILE *to)
 {
 	fprintf(to,
 		"usage: godwitd [--listen ADDRESS[:PORT]] [--idle-timeout S] [--ready-timeout S]\n"
-		"Receives guests from other Godwit hosts.  See godwitd(8).\n"
+		"Receives guests from other Godwit hosts, and has checkpoints taken on schedule.\n"
+		"See godwitd(8).\n"
 		"  --listen ADDRESS[:PORT]  where to listen (127.0.0.1:%d)\n"
 		"  --idle-timeout S         end a move whose source is silent this long (60)\n"
 		"  --ready-timeout S        give a complete guest back if no go comes (30)\n"
+		"  --checkpoint-timeout S   end a scheduled checkpoint that takes longer (1800)\n"
 		"  --verbose                more messages\n"
 		"  --help, --version\n", SESSION_DEFAULT_PORT);
 }
@@ -112,7 +146,7 @@ static bool parse_seconds(const char *text, unsigned int *ms)
 
 struct options {
 	const char *listen;
-	unsigned int idle_ms, ready_ms;
+	unsigned int idle_ms, ready_ms, checkpoint_ms;
 	enum log_level level;
 };
 
@@ -123,6 +157,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{ "listen", required_argument, NULL, 'l' },
 		{ "idle-timeout", required_argument, NULL, 'i' },
 		{ "ready-timeout", required_argument, NULL, 'r' },
+		{ "checkpoint-timeout", required_argument, NULL, 'c' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -145,6 +180,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 			ok = parse_seconds(optarg, &o->idle_ms);
 		} else if (c == 'r') {
 			ok = parse_seconds(optarg, &o->ready_ms);
+		} else if (c == 'c') {
+			ok = parse_seconds(optarg, &o->checkpoint_ms);
 		} else if (c == 'v') {
 			o->level = LOG_LEVEL_DEBUG;
 		} else {
@@ -164,9 +201,12 @@ static int parse_options(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
 	struct options o = {
-		.listen = "127.0.0.1", .idle_ms = 60000, .ready_ms = 30000, .level = LOG_LEVEL_INFO,
+		.listen = "127.0.0.1", .idle_ms = 60000, .ready_ms = 30000,
+		.checkpoint_ms = 1800000, .level = LOG_LEVEL_INFO,
 	};
 	struct sigaction sa = { .sa_handler = on_signal };
+	struct schedule_world world;
+	struct schedules *scheds;
 	struct target *target;
 	struct server *server;
 	json_t *health;
@@ -179,19 +219,30 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	health = make_health();
-	if (!health || open_target(o.idle_ms, o.ready_ms, &target))
+	if (!health || open_schedules(&world, o.checkpoint_ms / 1000, &scheds))
 		return 1;
+	if (open_target(o.idle_ms, o.ready_ms, &target)) {
+		schedules_close(scheds);
+		return 1;
+	}
 	host_warm_up();
-	ret = server_start(target, health, o.listen, o.idle_ms, &server);
+	ret = server_start(target, scheds, health, o.listen, o.idle_ms, &server);
 	if (ret) {
 		log_errno(ret, "cannot listen on %s", o.listen);
+		schedules_close(scheds);
 		target_close(target);
 		return 1;
 	}
 	log_info("listening on %s, port %u", o.listen, server_port(server));
+	write_url(server);
+	ret = schedules_run(scheds);
+	if (ret)
+		log_errno(ret, "no checkpoints will be taken on schedule");
 	loop(target);
 	log_info("ending on signal %d", (int)stop_signal);
+	unlink(SESSION_DAEMON_FILE);
 	server_stop(server);
+	schedules_close(scheds);
 	target_close(target);
 	json_decref(health);
 	return 0;

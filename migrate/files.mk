@@ -11,6 +11,18 @@ SESSION_SRCS := migrate/session.c migrate/journal.c migrate/wire.c \
 CONFIG_SRCS := toolstack/config.c toolstack/config_json.c toolstack/lib/uuid.c \
 	toolstack/lib/log.c toolstack/lib/io.c
 
+# Checkpoints on schedule: godwitd's part, and the rules that `checkpoint` shares.
+SCHEDULE_SRCS := migrate/schedule.c migrate/schedules.c migrate/schedule_job.c \
+	migrate/schedule_api.c
+
+UNIT_TESTS += test_schedule
+test_schedule_SRCS := tests/unit/test_schedule.c $(SCHEDULE_SRCS) $(CONFIG_SRCS)
+test_schedule_LIBS := -ljansson -lpthread
+
+FUZZERS += fuzz_schedule
+fuzz_schedule_SRCS := tests/fuzz/fuzz_schedule.c migrate/schedule.c $(CONFIG_SRCS)
+fuzz_schedule_LIBS := -ljansson
+
 UNIT_TESTS += test_session_save
 test_session_save_SRCS := tests/unit/test_session_save.c tests/unit/fake/fake_hcall.c \
 	$(MOVE_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)
@@ -19,7 +31,8 @@ test_session_save_LIBS := $(STREAM_LIBS) -ljansson -lpthread
 UNIT_TESTS += test_session_move
 test_session_move_SRCS := tests/unit/test_session_move.c tests/unit/fake/fake_hcall.c \
 	$(SESSION_SRCS) $(MOVE_SRCS) migrate/policy.c migrate/ledger.c migrate/progress.c \
-	migrate/client.c migrate/server.c migrate/api.c $(CONFIG_SRCS) $(STREAM_SRCS)
+	migrate/client.c migrate/server.c migrate/api.c $(SCHEDULE_SRCS) $(CONFIG_SRCS) \
+	$(STREAM_SRCS)
 test_session_move_LIBS := $(STREAM_LIBS) -lcurl -lmicrohttpd -ljansson -lpthread -lm
 
 MIGRATE_PLAIN_SRCS := migrate/costs.c migrate/policy.c migrate/ledger.c migrate/progress.c
@@ -32,7 +45,7 @@ PROGS += migrate godwitd
 migrate_SRCS = migrate/main.c $(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 migrate_LIBS = $(MOVE_HOST_LIBS)
 godwitd_SRCS = migrate/daemon.c migrate/server.c migrate/api.c migrate/host.c migrate/arrival.c migrate/fdb.c \
-	$(NET_ARP_LIB_SRCS) \
+	$(NET_ARP_LIB_SRCS) $(SCHEDULE_SRCS) \
 	$(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 godwitd_LIBS = $(MOVE_HOST_LIBS) -lmicrohttpd
 

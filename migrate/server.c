@@ -7,6 +7,7 @@
 #define LOG_PREFIX "http"
 #include "migrate/server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -21,6 +22,7 @@
 
 #include "migrate/api.h"
 #include "migrate/client.h"
+#include "migrate/schedule_api.h"
 #include "toolstack/lib/log.h"
 
 #define MAX_CONNECTIONS	64u
@@ -31,6 +33,7 @@
 
 struct server {
 	struct target *target;
+	struct schedules *scheds;
 	json_t *health;
 	unsigned int idle_ms;
 	struct MHD_Daemon *http;
@@ -190,6 +193,29 @@ static enum MHD_Result take_body(struct request *rq, const char *data, size_t *s
 	return MHD_YES;
 }
 
+static bool is_local(struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *peer, *fd;
+	struct sockaddr_storage self;
+	socklen_t len = sizeof(self);
+
+	peer = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+	return peer && fd && !getsockname(fd->connect_fd, (struct sockaddr *)&self, &len) &&
+	       schedule_api_is_local(peer->client_addr, (struct sockaddr *)&self);
+}
+
+static enum MHD_Result serve_schedules(struct server *s, struct MHD_Connection *c,
+				       const char *method, const char *path,
+				       const struct request *rq)
+{
+	json_t *json;
+	int status = schedule_api_handle(s->scheds, is_local(c), method, path, rq->body, rq->len,
+					 &json);
+
+	return reply_json(c, status, json);
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *path,
 				  const char *method, const char *version, const char *data,
 				  size_t *size, void **con_cls)
@@ -207,6 +233,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 	if (rq->too_long)
 		return reply_json(c, MHD_HTTP_CONTENT_TOO_LARGE,
 				  json_pack("{s:s}", "error", "the body is too long"));
+	if (schedule_api_is_mine(path))
+		return serve_schedules(s, c, method, path, rq);
 	api_handle(s->target, s->health, method, path, rq->body, rq->len, &answer);
 	if (answer.kind == API_UPGRADE) {
 		memcpy(rq->id, answer.id, sizeof(rq->id));
@@ -266,8 +294,8 @@ static int start_http(struct server *s, const struct addrinfo *ai)
 	return s->http ? 0 : errno ? -errno : -EADDRINUSE;
 }
 
-int server_start(struct target *t, json_t *health, const char *listen, unsigned int idle_ms,
-		 struct server **out)
+int server_start(struct target *t, struct schedules *scheds, json_t *health, const char *listen,
+		 unsigned int idle_ms, struct server **out)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	struct addrinfo *ai;
@@ -276,6 +304,7 @@ int server_start(struct target *t, json_t *health, const char *listen, unsigned 
 	if (!s)
 		return -ENOMEM;
 	s->target = t;
+	s->scheds = scheds;
 	s->health = health;
 	s->idle_ms = idle_ms;
 	pthread_mutex_init(&s->lock, NULL);
@@ -300,6 +329,32 @@ unsigned int server_port(struct server *s)
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->http, MHD_DAEMON_INFO_BIND_PORT);
 
 	return info ? info->port : 0;
+}
+
+int server_url(struct server *s, char *url, size_t len)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->http, MHD_DAEMON_INFO_LISTEN_FD);
+	struct sockaddr_in6 sa;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&sa;
+	socklen_t size = sizeof(sa);
+	char text[INET6_ADDRSTRLEN];
+
+	if (!info || getsockname(info->listen_fd, (struct sockaddr *)&sa, &size))
+		return info ? -errno : -ENOTCONN;
+	if (sa.sin6_family == AF_INET6) {
+		if (IN6_IS_ADDR_UNSPECIFIED(&sa.sin6_addr))
+			sa.sin6_addr = in6addr_loopback;
+		inet_ntop(AF_INET6, &sa.sin6_addr, text, sizeof(text));
+		snprintf(url, len, "http://[%s]:%u", text, ntohs(sa.sin6_port));
+	} else {
+		struct in_addr a = v4->sin_addr;
+
+		if (a.s_addr == htonl(INADDR_ANY))
+			a.s_addr = htonl(INADDR_LOOPBACK);
+		inet_ntop(AF_INET, &a, text, sizeof(text));
+		snprintf(url, len, "http://%s:%u", text, ntohs(v4->sin_port));
+	}
+	return 0;
 }
 
 void server_stop(struct server *s)

@@ -12,11 +12,13 @@
 
 #include "migrate/target.h"
 
+struct schedules;
 struct server;
 
 /**
  * server_start() - listen and serve, in threads of its own.
  * @t:       the registry; stays the caller's and outlives the server
+ * @scheds:  for schedule_api.h; likewise; NULL: there are none
  * @health:  answer to GET /v1/health; likewise
  * @listen:  "ADDRESS", "ADDRESS:PORT" or "[v6]:PORT"; port 0 = any
  * @idle_ms: longest silence of a data connection
@@ -24,11 +26,17 @@ struct server;
  *
  * Return: 0; -EINVAL no address; -EADDRINUSE or another errno of bind(2).
  */
-int server_start(struct target *t, json_t *health, const char *listen, unsigned int idle_ms,
-		 struct server **out);
+int server_start(struct target *t, struct schedules *scheds, json_t *health, const char *listen,
+		 unsigned int idle_ms, struct server **out);
 
 /** server_port() - the port it listens on. */
 unsigned int server_port(struct server *s);
+
+/**
+ * server_url() - how programs of this host reach it: "http://ADDRESS:PORT".
+ * Return: 0; -errno of getsockname(2).
+ */
+int server_url(struct server *s, char *url, size_t len);
 
 /** server_stop() - cut the data connections, wait until they are cleaned up, end. */
 void server_stop(struct server *s);

@@ -43,6 +43,8 @@
 
 #define SESSION_ID_BYTES	37	/* UUID text with NUL */
 #define SESSION_DEFAULT_PORT	7070
+/* Holds the URL at which programs of this host reach godwitd while it runs. */
+#define SESSION_DAEMON_FILE	"/run/godwit/godwitd.url"
 
 enum source_state {
 	SOURCE_PREPARING,

@@ -165,6 +165,15 @@ int domain_rename(struct toolstack *ts, domid_t domid, const char *name);
 int domain_find(struct toolstack *ts, const char *text, domid_t *domid);
 
 /**
+ * domain_find_uuid() - id of the living domain with this uuid.
+ * @ts: TOOLSTACK_HCALL
+ *
+ * Of two copies, as a move within one host makes them, one that runs.
+ * Return: 0; -ESRCH (not logged); -ENOMEM; -errno of the hypercall.
+ */
+int domain_find_uuid(struct toolstack *ts, const uint8_t uuid[16], domid_t *domid);
+
+/**
  * domain_get_name() - name of a domain.
  * @name: gets it; "(null)" where there is none
  */

@@ -86,6 +86,24 @@ int domain_find(struct toolstack *ts, const char *text, domid_t *domid)
 	return ret;
 }
 
+int domain_find_uuid(struct toolstack *ts, const uint8_t uuid[16], domid_t *domid)
+{
+	struct xen_domctl_getdomaininfo *infos = calloc(DOMAIN_LIST_MAX, sizeof(*infos));
+	int n = infos ? hcall_domain_list(ts->hcall, 1, infos, DOMAIN_LIST_MAX) : -ENOMEM;
+	bool runs = false;
+	int ret = n < 0 ? n : -ESRCH;
+
+	for (int i = 0; i < n && !runs; i++) {
+		if ((infos[i].flags & XEN_DOMINF_dying) || memcmp(infos[i].handle, uuid, 16))
+			continue;
+		runs = !(infos[i].flags & (XEN_DOMINF_shutdown | XEN_DOMINF_paused));
+		*domid = infos[i].domain;
+		ret = 0;
+	}
+	free(infos);
+	return ret;
+}
+
 int domain_rename(struct toolstack *ts, domid_t domid, const char *name)
 {
 	char path[XSTREE_PATH_MAX];

@@ -1012,7 +1012,7 @@ static void test_bad_requests(void **state)
 static void open_server(struct rig *r, struct server **server, json_t **health, char url[64])
 {
 	*health = json_pack("{s:s}", "status", "ok");
-	assert_int_equal(server_start(r->target, *health, "127.0.0.1:0", IO_TIMEOUT_MS, server), 0);
+	assert_int_equal(server_start(r->target, NULL, *health, "127.0.0.1:0", IO_TIMEOUT_MS, server), 0);
 	snprintf(url, 64, "http://127.0.0.1:%u", server_port(*server));
 }
 
