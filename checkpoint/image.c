@@ -234,9 +234,7 @@ static int make_domain(struct restorer *r, const Stream__DomainInfo *d)
 		return ret;
 	r->made = true;
 	ret = domain_xenstore_setup(r->ts, &r->cfg, &r->dom);
-	if (!ret && r->p->clone)
-		ret = tell_clone(r, d->uuid.data);
-	return ret ? ret : domain_devices_plug(r->ts, &r->cfg, &r->dom, PLUG_TIMEOUT_MS);
+	return ret || !r->p->clone ? ret : tell_clone(r, d->uuid.data);
 }
 
 static int hook_prepare(void *ctx, const Stream__StreamInfo *info, const Stream__DomainInfo *d,
@@ -307,6 +305,9 @@ static int restore_file(struct restorer *r, int fd, bool paused, struct image_re
 {
 	int ret = read_stream(r, fd, out);
 
+	/* dom0's kernel has made the host ends of the devices while memory was read. */
+	if (!ret)
+		ret = domain_devices_plug(r->ts, &r->cfg, &r->dom, PLUG_TIMEOUT_MS);
 	if (!ret && r->p->built)
 		ret = r->p->built(r->p->ctx, r->dom.domid);
 	if (!ret)
