@@ -365,7 +365,8 @@ static int take_locked(struct take *t)
 
 	t->lock = take_lock_domain(t->cfg.uuid);
 	if (t->lock == -EBUSY)
-		return fail(t, t->lock, "another checkpoint of it is being taken, or it is moved or saved");
+		return fail(t, t->lock,
+			    "another checkpoint of it is being taken, or it is moved or saved");
 	if (t->lock < 0)
 		return fail(t, t->lock, take_lock_dir);
 	take_lock_yields(t->lock);

@@ -468,7 +468,8 @@ static int move_alone(const struct options *o, struct toolstack *ts, domid_t dom
 
 	if (lock < 0) {
 		const char *why = lock == -EBUSY ?
-			"a checkpoint of it is being taken, or it is moved or saved" : strerror(-lock);
+			"a checkpoint of it is being taken, or it is moved or saved" :
+			strerror(-lock);
 
 		log_err("%s: %s", cfg->name, why);
 		if (o->json)

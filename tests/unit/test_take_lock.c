@@ -166,7 +166,8 @@ int main(void)
 	for (uint8_t i = 1; i <= 2; i++) {
 		char path[400];
 
-		snprintf(path, sizeof(path), "%s/%02x000000-0000-0000-0000-000000000000.lock", dir, i);
+		snprintf(path, sizeof(path),
+			 "%s/%02x000000-0000-0000-0000-000000000000.lock", dir, i);
 		unlink(path);
 	}
 	rmdir(dir);
