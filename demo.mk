@@ -2,7 +2,7 @@
 # make demo, make bench, make iso.
 #
 #   demo   two emulated hosts, a guest that moves (bench/demo.py)
-#   bench  measure; ONLY=migrate|checkpoint|platform|micro, REPEAT=N, WITH_XEN=1
+#   bench  measure; ONLY=migrate|live|checkpoint|platform|micro, REPEAT=N, WITH_XEN=1
 #   iso    build/godwit.iso: GRUB2 for BIOS and UEFI, hypervisor, dom0 kernel, initrd.
 #          Without more words dom0 is a busybox shell in memory on the serial line;
 #          ISO_KERNEL= ISO_INITRD= ISO_DOM0_ARGS= ISO_HV_ARGS= make an image of your own.

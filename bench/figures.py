@@ -24,6 +24,10 @@ XEN = {
     "tick_ms.d2000": 12,
     "create_s": 10.8,  # xl create 7.3 s, then 3.5 s of the guest until its shell
     "list_s": 0.25, "save_s": 5.0, "save_mb": 269, "restore_s": 6.1,
+    # xl save stops the guest for all of the write
+    "ckpt_gap_ms.idle.full": 5000, "ckpt_gap_ms.idle.next": 5000, "ckpt_mb.idle.full": 269,
+    "ckpt_mb.idle.next": 269, "ckpt_gap_ms.d2000.full": 5000, "ckpt_gap_ms.d2000.next": 5000,
+    "back_s.plain": 6.1,
     "micro_us.domu.getppid": 18.7, "micro_us.domu.pgfault": 52,
     "micro_us.domu.mprotect": 10270, "micro_us.domu.fork": 2550,
     "micro_us.domu.forkexec": 9850, "micro_us.domu.pipe": 228,
@@ -39,6 +43,12 @@ WHAT = {
     "downtime_ms": "downtime by the ledger, ms",
     "create_s": "create, command to the guest's init, s", "list_s": "list, s",
     "save_s": "save 256 MB, s", "save_mb": "size of the save, MB", "restore_s": "restore, s",
+    "ckpt_gap_ms": "silence seen from outside at a live checkpoint, ms",
+    "ckpt_pause_ms": "of it pause by its ledger, ms", "ckpt_mb": "size of a live checkpoint, MB",
+    "ckpt_s": "live checkpoint, until durable, s",
+    "ckpt_tick_ms": "guest's 2 ms tick, a checkpoint each second, ms",
+    "ckpt_late": "of 60 checkpoints, late",
+    "back_s": "restore from a store, until the first packet, s",
     "micro_us": "us",
 }
 

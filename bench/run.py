@@ -21,12 +21,13 @@ sys.path.insert(0, os.path.join(TOP, "tests", "lab"))
 # pylint: disable=wrong-import-position
 import figures
 import part_checkpoint
+import part_live
 import part_micro
 import part_migrate
 import part_platform
 from qemu import LabError
 
-PARTS = {"migrate": part_migrate, "checkpoint": part_checkpoint,
+PARTS = {"migrate": part_migrate, "live": part_live, "checkpoint": part_checkpoint,
          "platform": part_platform, "micro": part_micro}
 
 

@@ -14,8 +14,8 @@
  * page bytes when they are asked for; CHAIN_CHECK reads every byte at once, and
  * what it finds wrong is found before anything is done.
  *
- * Memory: 8 bytes a pfn, 32 a PAGES record, four records and sixteen unpacked
- * blocks (21 MiB), and the state.  One thread at a time.
+ * Memory: 8 bytes a pfn, 32 a PAGES record, records up to 64 MiB, sixteen unpacked
+ * blocks (4 MiB), and the state.  One thread at a time.
  */
 #ifndef CHECKPOINT_CHAIN_H
 #define CHECKPOINT_CHAIN_H

@@ -97,7 +97,7 @@ static int merge_pages(struct merge *m)
 	return ret ? ret : stream_write_msg(m->w, STREAM_ROUND_END, &e.base);
 }
 
-static int write_front(struct chain *c, struct stream_writer *w, enum chain_as as)
+int chain_write_front(struct chain *c, struct stream_writer *w, enum chain_as as)
 {
 	Stream__StreamInfo info = *c->info;
 	size_t i;
@@ -123,7 +123,7 @@ static int write_front(struct chain *c, struct stream_writer *w, enum chain_as a
 	return ret;
 }
 
-static int write_tail(struct chain *c, struct stream_writer *w)
+int chain_write_tail(struct chain *c, struct stream_writer *w)
 {
 	uint32_t i;
 	int ret = 0;
@@ -150,11 +150,11 @@ int chain_write_merged(struct chain *c, struct stream_writer *w, enum chain_as a
 	}
 	if (m && m->pages && m->out) {
 		stream_writer_keep_index(w);
-		ret = write_front(c, w, as);
+		ret = chain_write_front(c, w, as);
 		if (!ret)
 			ret = merge_pages(m);
 		if (!ret)
-			ret = write_tail(c, w);
+			ret = chain_write_tail(c, w);
 	}
 	if (ret && !stream_writer_error(w)[0])
 		chain_fail(c, ret, "%s: %s", c->level[0].obj.name, strerror(-ret));

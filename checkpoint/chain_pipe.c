@@ -14,6 +14,8 @@ struct chain_pipe {
 	struct chain *c;
 	int fd[2];			/* the caller's, the thread's */
 	pthread_t thread;
+	chain_write_fn write;
+	void *ctx;
 	int ret;
 	char why[CHAIN_WHY];
 };
@@ -27,7 +29,8 @@ static int write_all(struct chain_pipe *p)
 	if (!ret)
 		ret = stream_writer_new(&out.io, &w);
 	if (!ret)
-		ret = chain_write_merged(p->c, w, CHAIN_AS_IMAGE);
+		ret = p->write ? p->write(p->c, w, p->ctx) :
+				 chain_write_merged(p->c, w, CHAIN_AS_IMAGE);
 	if (ret)
 		snprintf(p->why, sizeof(p->why), "%s", chain_error(p->c)[0] ?
 			 chain_error(p->c) : w && stream_writer_error(w)[0] ?
@@ -47,7 +50,7 @@ static void *pipe_thread(void *arg)
 	return NULL;
 }
 
-int chain_pipe_open(struct chain *c, struct chain_pipe **out)
+int chain_pipe_open(struct chain *c, chain_write_fn write, void *ctx, struct chain_pipe **out)
 {
 	struct chain_pipe *p = calloc(1, sizeof(*p));
 	int ret;
@@ -55,6 +58,8 @@ int chain_pipe_open(struct chain *c, struct chain_pipe **out)
 	if (!p)
 		return -ENOMEM;
 	p->c = c;
+	p->write = write;
+	p->ctx = ctx;
 	/* A socket, so that a reader that goes away is an error and no signal. */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p->fd)) {
 		ret = -errno;

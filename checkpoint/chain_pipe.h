@@ -15,15 +15,19 @@
 
 struct chain_pipe;
 
+/** What goes through it: writes all of a stream, as chain_write_merged() does. */
+typedef int (*chain_write_fn)(struct chain *c, struct stream_writer *w, void *ctx);
+
 /**
  * chain_pipe_open() - begin to write.
  * @c:   neither it nor its store is used until chain_pipe_close(); open it with CHAIN_CHECK where a
  *       failure in the middle is unwelcome
+ * @write: what to write, with @ctx; NULL: chain_write_merged() as an image
  * @out: the pipe
  *
  * Return: 0; -ENOMEM; -errno of socketpair(2) or pthread_create(3).
  */
-int chain_pipe_open(struct chain *c, struct chain_pipe **out);
+int chain_pipe_open(struct chain *c, chain_write_fn write, void *ctx, struct chain_pipe **out);
 
 /** chain_pipe_fd() - to read the stream from; the pipe's, closed with it. */
 int chain_pipe_fd(const struct chain_pipe *p);

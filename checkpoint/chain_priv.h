@@ -13,7 +13,8 @@
 #define CHAIN_CHUNK_PFNS	65536u
 #define CHAIN_RECORDS_MAX	4000000u	/* 128 MiB of records */
 #define CHAIN_STATE_MAX		((size_t)64 << 20)	/* packed XENSTORE records */
-#define CHAIN_PAYLOADS		4u
+#define CHAIN_PAYLOADS	256u		/* records kept, at most ... */
+#define CHAIN_PAYLOAD_BYTES	(64u << 20)	/* ... and their bytes */
 #define CHAIN_BLOCKS		16u
 
 /* A PAGES record somewhere in the chain. */
@@ -93,6 +94,7 @@ struct chain {
 	uint64_t *p2m;
 	uint32_t nr_p2m;
 	uint64_t p2m_max_pfn;
+	size_t payload_bytes;		/* that the slots hold */
 	uint64_t clock;			/* of the caches */
 	struct chain_payload payload[CHAIN_PAYLOADS];
 	struct chain_block block[CHAIN_BLOCKS];
@@ -113,5 +115,9 @@ int chain_load_record(struct chain *c, uint32_t rec, const struct page_view **v)
 
 /** chain_cache_free() - free the caches. */
 void chain_cache_free(struct chain *c);
+
+/* chain_merge.c: what stands before the pages of a merged stream, and behind them. */
+int chain_write_front(struct chain *c, struct stream_writer *w, enum chain_as as);
+int chain_write_tail(struct chain *c, struct stream_writer *w);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Page bytes of a chain: whole records, checked, in a small cache; single
+ * Page bytes of a chain: whole records, checked, in a bounded cache; single
  * blocks, unpacked, in another.
  *
  * A record is read and hashed whole even for one page: its checksum covers all
@@ -40,6 +40,26 @@ static struct chain_payload *payload_slot(struct chain *c, uint32_t rec)
 	return oldest;
 }
 
+static void payload_drop(struct chain *c, struct chain_payload *p)
+{
+	free(p->data);
+	c->payload_bytes -= p->cap;
+	*p = (struct chain_payload) { 0 };
+}
+
+/* What was used longest ago goes first. */
+static void make_room(struct chain *c, size_t len)
+{
+	while (c->payload_bytes && c->payload_bytes + len > CHAIN_PAYLOAD_BYTES) {
+		struct chain_payload *oldest = NULL;
+
+		for (unsigned int i = 0; i < CHAIN_PAYLOADS; i++)
+			if (c->payload[i].data && (!oldest || c->payload[i].used < oldest->used))
+				oldest = &c->payload[i];
+		payload_drop(c, oldest);
+	}
+}
+
 static int read_record(struct chain *c, uint32_t rec, struct chain_payload *p)
 {
 	const struct chain_record *r = &c->map.rec[rec];
@@ -50,11 +70,13 @@ static int read_record(struct chain *c, uint32_t rec, struct chain_payload *p)
 	int ret;
 
 	if (p->cap < len) {
-		free(p->data);
+		payload_drop(c, p);
+		make_room(c, len);
 		p->data = malloc(len);
-		p->cap = p->data ? len : 0;
 		if (!p->data)
 			return record_fail(c, rec, -ENOMEM, "no memory for it");
+		p->cap = len;
+		c->payload_bytes += len;
 	}
 	memcpy(o.name, c->level[r->level].obj.name, sizeof(o.name));
 	ret = object_read_at(&o, r->offset, p->data, len);

@@ -27,7 +27,7 @@ const struct command commands[] = {
 	  "take a checkpoint of a running domain", cmd_take },
 	{ "schedule", "list [--json] | stop [--json] DOM   [--daemon ADDRESS]",
 	  "what godwitd takes every so often", cmd_schedule },
-	{ "restore", "[-p] [-n NAME] [--clone] [--no-monitor] STORE DOM[@ID]",
+	{ "restore", "[-p] [-n NAME] [--clone] [--lazy] [--no-monitor] STORE DOM[@ID]",
 	  "make a domain from a checkpoint", cmd_restore_checkpoint },
 	{ 0 },
 };

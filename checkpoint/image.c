@@ -307,6 +307,8 @@ static int restore_file(struct restorer *r, int fd, bool paused, struct image_re
 {
 	int ret = read_stream(r, fd, out);
 
+	if (!ret && r->p->built)
+		ret = r->p->built(r->p->ctx, r->dom.domid);
 	if (!ret)
 		ret = domain_introduce(r->ts, &r->dom);
 	if (!ret && !paused)

@@ -52,6 +52,9 @@ struct image_restore_params {
 	bool paused;			/* do not let it run yet */
 	const char *name;		/* another name for it, or NULL */
 	bool clone;			/* a new identity: uuid and MACs; name must be given */
+	/** It is complete and has never run: 0 or -errno to give it up.  May be NULL. */
+	int (*built)(void *ctx, domid_t domid);
+	void *ctx;
 };
 
 /**
@@ -72,14 +75,17 @@ int image_restore(const struct image_restore_params *p, const char *path,
 int image_restore_fd(const struct image_restore_params *p, int fd, struct image_result *out);
 
 struct chain;
+struct lazy;
 
 /**
  * image_restore_chain() - the same from a checkpoint of a store.
- * @c: open; its pages are read while the domain is built
+ * @c:    open; its pages are read while the domain is built
+ * @lazy: NULL, or of @c: the domain is made without the pages that can wait, and
+ *        lazy_fill() must follow; p->built and p->ctx are then not the caller's
  *
  * Return: also errors of chain_write_merged().
  */
-int image_restore_chain(const struct image_restore_params *p, struct chain *c,
+int image_restore_chain(const struct image_restore_params *p, struct chain *c, struct lazy *lazy,
 			struct image_result *out);
 
 #endif

@@ -45,7 +45,7 @@ static const struct {
 	{ "take", cmd_take, "[take] DOM STORE --every 5s",
 	  "from now on take one every so often" },
 	{ "schedule", cmd_schedule, "schedule list|stop ...", "what is taken every so often" },
-	{ "restore", cmd_restore_checkpoint, "restore [--clone] [-n NAME] STORE DOM[@ID]",
+	{ "restore", cmd_restore_checkpoint, "restore [--lazy] [--clone] [-n NAME] STORE DOM[@ID]",
 	  "make a domain from a checkpoint" },
 	{ "verify", run_verify, "verify FILE",
 	  "read all of a stream, accept it or name the defect and its place" },

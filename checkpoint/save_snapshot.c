@@ -12,6 +12,9 @@
 
 #include "checkpoint/save_priv.h"
 
+/* Whoever reads one page of a checkpoint reads and hashes its whole record: small ones. */
+#define BATCH	256u
+
 static int snapshot_op(struct save *s, unsigned int action, unsigned int flags)
 {
 	struct godwit_snapshot *op = &s->out->snapshot;
@@ -81,7 +84,7 @@ static int fetch(struct save *s, unsigned int flags, uint64_t *cursor, struct go
 
 	*op = (struct godwit_snapshot) {
 		.domid = s->p->domid, .action = GODWIT_SNAPSHOT_FETCH, .flags = flags,
-		.cursor = *cursor, .max_pfns = STREAM_BATCH_MAX, .pfns = (uintptr_t)s->pfns,
+		.cursor = *cursor, .max_pfns = BATCH, .pfns = (uintptr_t)s->pfns,
 	};
 	ret = hcall_godwit_snapshot(s->p->hcall, op);
 	if (ret == -ESTALE)

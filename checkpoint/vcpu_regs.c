@@ -42,5 +42,8 @@ bool vcpu_regs_get(const void *context, size_t len, struct vcpu_regs *out)
 	out->kernel_root = f.ctx.ctrlreg[3] >> 12;
 	out->has_user = f.ctx.ctrlreg[1] & 1;	/* bit 0: there is one */
 	out->user_root = f.ctx.ctrlreg[1] >> 12;
+	out->nr_gdt = f.ctx.gdt_ents > 8192 ? 16 : (unsigned int)(f.ctx.gdt_ents + 511) / 512;
+	for (unsigned int i = 0; i < out->nr_gdt; i++)
+		out->gdt[i] = f.ctx.gdt_frames[i];
 	return true;
 }

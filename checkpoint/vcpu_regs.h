@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a debugger wants of a vCPU context.
+ * What others than the hypervisor want of a vCPU context: debuggers, lazy restore.
  *
  * The stream treats a context as opaque; its layout is the hypervisor's
  * (GODWIT_OP_get_context) and begins with version, size and Xen's struct
@@ -20,6 +20,8 @@ struct vcpu_regs {
 	uint64_t kernel_root;		/* pfn of the kernel's L4 */
 	uint64_t user_root;		/* of the user L4; valid with has_user */
 	bool has_user;
+	unsigned int nr_gdt;		/* pages of its GDT */
+	uint64_t gdt[16];		/* their pfns */
 };
 
 /**

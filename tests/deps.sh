@@ -20,8 +20,8 @@ BUILD="make gcc libc6-dev binutils clang libclang-rt-14-dev python3 protobuf-com
 # what the dom0 programs and their tests link
 LIBRARIES="libxen-dev libprotobuf-c-dev liblz4-dev libxxhash-dev libjansson-dev
 	libcurl4-openssl-dev libssl-dev libexpat1-dev libmicrohttpd-dev zlib1g-dev liblzma-dev libzstd-dev libcmocka-dev"
-# compressors that tests call
-TOOLS="gzip xz-utils zstd lz4"
+# compressors and a debugger that tests call
+TOOLS="gzip xz-utils zstd lz4 gdb"
 # servers that the stores of checkpoints are tested against
 SERVERS="nginx-light libnginx-mod-http-dav-ext openssl util-linux"
 S3RVER=3.7.1

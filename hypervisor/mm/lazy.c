@@ -35,7 +35,7 @@ struct lazy {
 	uint32_t port;			/* of domain 0, 0 = none */
 	uint32_t waiting;		/* vCPUs by id */
 	struct { uint64_t pfn; s_time_t since; } wait[MAX_VCPUS];
-	uint64_t waits, filled;
+	uint64_t waits;
 	s_time_t wait_ns, wait_max_ns;
 };
 
@@ -174,7 +174,6 @@ int lazy_fill(struct domain *d, uint64_t pfn, const void *page)
 	if (d->lazy && pfn_is_missing(d->lazy, pfn)) {
 		if (page)		/* it holds zeros already */
 			memcpy(mfn_to_virt(track_lookup(d->track, pfn)), page, PAGE_SIZE);
-		d->lazy->filled++;
 		settle(d, d->lazy, pfn);
 		ret = 0;
 	}

@@ -175,7 +175,7 @@ static void piped_is_the_same(void **state)
 		guest_checkpoint(&g, &f.store, &last);
 	}
 	c = open_it(&f, NULL, 0);
-	assert_int_equal(chain_pipe_open(c, &p), 0);
+	assert_int_equal(chain_pipe_open(c, NULL, NULL, &p), 0);
 	assert_int_equal(stream_fd_init(&in, chain_pipe_fd(p), 10000), 0);
 	sample_read_all(&in.io, error, memory, types, 900);
 	assert_string_equal(error, "");
@@ -187,12 +187,12 @@ static void piped_is_the_same(void **state)
 		assert_memory_equal(memory + (size_t)i * PAGE, page, PAGE);
 	}
 	/* Nobody reads: closing ends it all the same. */
-	assert_int_equal(chain_pipe_open(c, &p), 0);
+	assert_int_equal(chain_pipe_open(c, NULL, NULL, &p), 0);
 	assert_int_equal(chain_pipe_close(p, why), 0);
 	chain_close(c);
 	c = open_it(&f, NULL, 0);
 	f.obj[0].data[f.obj[0].len / 2] ^= 1;
-	assert_int_equal(chain_pipe_open(c, &p), 0);
+	assert_int_equal(chain_pipe_open(c, NULL, NULL, &p), 0);
 	assert_int_equal(stream_fd_init(&in, chain_pipe_fd(p), 10000), 0);
 	assert_int_equal(sample_read_all(&in.io, error, NULL, NULL, 0), -ENODATA);
 	stream_fd_release(&in);

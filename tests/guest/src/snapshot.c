@@ -295,6 +295,16 @@ static void wait_rounds(unsigned int vcpu, unsigned int n)
 		HC2(sched_op, SCHEDOP_yield, 0);
 }
 
+static void wait_until_stalled(void)
+{
+	uint64_t end = now_ns() + 1500000000ul;		/* the snapshot fails after two seconds */
+
+	do {
+		HC2(sched_op, SCHEDOP_yield, 0);
+		EXPECT(snap(GODWIT_SNAPSHOT_STATUS, 0, 0), 0);
+	} while (!st.waits && now_ns() < end);
+}
+
 /* Two vCPUs that never stop writing are cut between two of their stores: each pass over the pages shows
  * as finished up to one page and not begun behind it.  Full sets and deltas by turns, with a reserve
  * that is enough or not; a third vCPU pins and unpins a table meanwhile. */
@@ -314,6 +324,8 @@ static void running(void)
 		freeze(i % 2 ? GODWIT_SNAPSHOT_DELTA : GODWIT_SNAPSHOT_FULL, i % 3 ? 100000 : 20);
 		check = check_count;
 		memset(counts, 0, sizeof(counts));
+		if (i % 3 == 0)
+			wait_until_stalled();
 		for (unsigned int k = 0; k < 4; k++) {
 			if (i % 3)		/* else it waits, too, and this is the reader */
 				EXPECT(domu_ext(k % 2 ? MMUEXT_UNPIN_TABLE : MMUEXT_PIN_L1_TABLE, DOMU_L1 + 1), 0);
