@@ -8,8 +8,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "checkpoint/image.h"
+#include "checkpoint/lock.h"
 #include "checkpoint/suspend.h"
 #include "toolstack/cmd.h"
 #include "toolstack/lib/log.h"
@@ -49,6 +51,24 @@ static void report(bool json, const char *verb, const char *file, const struct i
 	json_decref(j);
 }
 
+/* A save has the guest for itself; a checkpoint of it makes room. */
+static int save_alone(struct image_save_params *p, struct image_result *r)
+{
+	struct xen_domctl_getdomaininfo info;
+	int ret = hcall_domain_get_info(p->ts->hcall, p->domid, &info);
+	int lock = ret ? ret : take_lock_overrule(info.handle, p->cancel);
+
+	if (lock < 0) {
+		snprintf(r->error, sizeof(r->error), "%s", lock == -EBUSY ?
+			 "a checkpoint of it is being taken, or it is moved or saved" :
+			 strerror(-lock));
+		return lock == -EBUSY ? -EAGAIN : lock;
+	}
+	ret = image_save(p, r);
+	close(lock);
+	return ret;
+}
+
 int cmd_save(int argc, char **argv)
 {
 	unsigned int timeout_s = SUSPEND_DEFAULT_TIMEOUT_MS / 1000;
@@ -77,7 +97,7 @@ int cmd_save(int argc, char **argv)
 		p.keep_running = keep;
 		p.suspend_timeout_ms = (timeout_s ? timeout_s : 1) * 1000;
 		catch_signals();
-		ret = image_save(&p, &r);
+		ret = save_alone(&p, &r);
 		if (ret)
 			log_err("%s: not saved: %s", argv[i], r.error);
 		else

@@ -84,7 +84,7 @@ checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS) $(TOOLSTACK_DOMAIN_
 
 # What needs a hypervisor: taking a checkpoint, and coming back from one.
 TAKE_SRCS = checkpoint/cmd_take.c checkpoint/cmd_schedule.c checkpoint/take.c \
-	checkpoint/take_keep.c migrate/schedule.c migrate/client.c migrate/wire.c migrate/ledger.c \
+	checkpoint/take_keep.c checkpoint/lock.c migrate/schedule.c migrate/client.c migrate/wire.c migrate/ledger.c \
 	checkpoint/guard.c checkpoint/cmd_restore.c \
 	checkpoint/image.c checkpoint/image_chain.c checkpoint/lazy.c checkpoint/suspend.c \
 	toolstack/options.c $(sort $(STORE_SRCS) $(MOVE_SRCS) $(STREAM_SRCS) $(TOOLSTACK_DOMAIN_SRCS))

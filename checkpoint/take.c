@@ -4,26 +4,22 @@
 #include "checkpoint/take.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "checkpoint/catalog.h"
 #include "checkpoint/describe.h"
 #include "checkpoint/guard.h"
+#include "checkpoint/lock.h"
 #include "checkpoint/suspend.h"
+#include "migrate/recover.h"
 #include "toolstack/lib/io.h"
 #include "toolstack/lib/log.h"
 #include "toolstack/lib/uuid.h"
 
-#define LOCK_DIR	"/run/godwit/checkpoints"
-#define LOCK_TRIES	30
-#define LOCK_STEP_US	100000
 #define PUT_BUFFER	((size_t)1 << 20)
 #define TIPS_LOOKED_AT	8		/* newest checkpoints that may be the hypervisor's */
 
@@ -350,40 +346,32 @@ static int take_configured(struct take *t)
 	return ret;
 }
 
-/* Descriptor that holds the lock, or -errno. */
-static int lock_domain(const uint8_t uuid[16])
+/*
+ * A move whose process died holds no lock, but its journal is there until godwitd has
+ * settled it, which ends log-dirty and may resume the guest.
+ */
+static bool is_being_moved(const uint8_t uuid[16])
 {
-	char text[UUID_TEXT_BYTES], path[sizeof(LOCK_DIR) + UUID_TEXT_BYTES + 8];
-	int fd;
+	char text[UUID_TEXT_BYTES], path[sizeof(RECOVER_SOURCE_DIR) + UUID_TEXT_BYTES + 16];
 
-	if ((mkdir("/run/godwit", 0755) && errno != EEXIST) ||
-	    (mkdir(LOCK_DIR, 0700) && errno != EEXIST))
-		return -errno;
 	uuid_format(uuid, text);
-	snprintf(path, sizeof(path), LOCK_DIR "/%s.lock", text);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	/* A guard that cleans up after one that was killed is soon done. */
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (!flock(fd, LOCK_EX | LOCK_NB))
-			return fd;
-		usleep(LOCK_STEP_US);
-	}
-	close(fd);
-	return -EBUSY;
+	snprintf(path, sizeof(path), RECOVER_SOURCE_DIR "/%s.journal", text);
+	return !access(path, F_OK);
 }
 
 static int take_locked(struct take *t)
 {
 	int ret;
 
-	t->lock = lock_domain(t->cfg.uuid);
+	t->lock = take_lock_domain(t->cfg.uuid);
 	if (t->lock == -EBUSY)
-		return fail(t, t->lock, "another checkpoint of it is being taken");
+		return fail(t, t->lock,
+			    "another checkpoint of it is being taken, or it is moved or saved");
 	if (t->lock < 0)
-		return fail(t, t->lock, LOCK_DIR);
-	ret = take_configured(t);
+		return fail(t, t->lock, take_lock_dir);
+	take_lock_yields(t->lock);
+	ret = is_being_moved(t->cfg.uuid) ? fail(t, -EBUSY, "a move of it is not settled yet") :
+	      take_configured(t);
 	close(t->lock);
 	return ret;
 }

@@ -8,7 +8,7 @@
  * new checkpoint only after that is durable, so that a failure costs the next
  * one pages, never correctness.
  *
- * One at a time for each domain: a lock on a file in /run that dies with its holder.
+ * One at a time for each domain, and none while it is moved or saved: checkpoint/lock.h.
  */
 #ifndef CHECKPOINT_TAKE_H
 #define CHECKPOINT_TAKE_H

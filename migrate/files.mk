@@ -23,6 +23,10 @@ FUZZERS += fuzz_schedule
 fuzz_schedule_SRCS := tests/fuzz/fuzz_schedule.c migrate/schedule.c $(CONFIG_SRCS)
 fuzz_schedule_LIBS := -ljansson
 
+UNIT_TESTS += test_take_lock
+test_take_lock_SRCS := tests/unit/test_take_lock.c checkpoint/lock.c toolstack/lib/uuid.c \
+	toolstack/lib/log.c toolstack/lib/io.c
+
 UNIT_TESTS += test_session_save
 test_session_save_SRCS := tests/unit/test_session_save.c tests/unit/fake/fake_hcall.c \
 	$(MOVE_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)
@@ -36,7 +40,7 @@ test_session_move_SRCS := tests/unit/test_session_move.c tests/unit/fake/fake_hc
 test_session_move_LIBS := $(STREAM_LIBS) -lcurl -lmicrohttpd -ljansson -lpthread -lm
 
 MIGRATE_PLAIN_SRCS := migrate/costs.c migrate/policy.c migrate/ledger.c migrate/progress.c
-MOVE_HOST_SRCS := checkpoint/suspend.c migrate/guest.c migrate/client.c migrate/recover.c \
+MOVE_HOST_SRCS := checkpoint/suspend.c checkpoint/lock.c migrate/guest.c migrate/client.c migrate/recover.c \
 	$(MOVE_SRCS) $(SESSION_SRCS) $(MIGRATE_PLAIN_SRCS) $(STREAM_SRCS)
 # Recursive: toolstack/files.mk comes after this one.
 MOVE_HOST_LIBS = $(TOOLSTACK_DOMAIN_LIBS) $(STREAM_LIBS) -lcurl -ljansson -lpthread -lm
@@ -50,5 +54,5 @@ godwitd_SRCS = migrate/daemon.c migrate/server.c migrate/api.c migrate/host.c mi
 godwitd_LIBS = $(MOVE_HOST_LIBS) -lmicrohttpd
 
 # godwit save, godwit restore: toolstack/files.mk adds these to godwit.
-SAVE_CMD_SRCS := checkpoint/cmd_save.c checkpoint/image.c checkpoint/suspend.c \
+SAVE_CMD_SRCS := checkpoint/cmd_save.c checkpoint/lock.c checkpoint/image.c checkpoint/suspend.c \
 	$(MOVE_SRCS) $(STREAM_SRCS)

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "checkpoint/lock.h"
 #include "checkpoint/suspend.h"
 #include "migrate/client.h"
 #include "migrate/costs.h"
@@ -458,6 +460,29 @@ static int run_move(const struct options *o, struct toolstack *ts, domid_t domid
 	return exit_code(&r, ret);
 }
 
+/* No checkpoint is taken meanwhile: it would take dirty pages from us.  One that is makes room. */
+static int move_alone(const struct options *o, struct toolstack *ts, domid_t domid,
+		      const struct domain_config *cfg, const char *url)
+{
+	int code, lock = take_lock_overrule(cfg->uuid, &cancel);
+
+	if (lock < 0) {
+		const char *why = lock == -EBUSY ?
+			"a checkpoint of it is being taken, or it is moved or saved" :
+			strerror(-lock);
+
+		log_err("%s: %s", cfg->name, why);
+		if (o->json)
+			print_json(json_pack("{s:s, s:s, s:s, s:s}", "domain", cfg->name, "outcome",
+					     outcome_names[SOURCE_OUT_KEPT], "host", o->host,
+					     "error", why));
+		return lock == -ECANCELED ? EXIT_INTERRUPTED : EXIT_FAILED;
+	}
+	code = run_move(o, ts, domid, cfg, url);
+	close(lock);
+	return code;
+}
+
 static int move(const struct options *o, struct toolstack *ts, domid_t domid)
 {
 	struct domain_config cfg;
@@ -474,7 +499,8 @@ static int move(const struct options *o, struct toolstack *ts, domid_t domid)
 	}
 	/* It may have been renamed since. */
 	domain_get_name(ts, domid, cfg.name);
-	code = run_move(o, ts, domid, &cfg, url);
+	code = o->dry_run ? run_move(o, ts, domid, &cfg, url) :
+	       move_alone(o, ts, domid, &cfg, url);
 	config_release(&cfg);
 	return code;
 }

@@ -159,6 +159,23 @@ def ends_and_begins(w):
     wait_taken(w, 1, 120)
 
 
+@story.step
+def moves_go_first(w):
+    """Moved (to here) and saved amid all this: both get their turn, and it goes on afterwards."""
+    domid = w.domain("web1")["domid"]
+    w.sh("migrate --quiet web1 $(hostname -i)", timeout=180)
+    expect_equal(w.names(), ["web1"], "guests")
+    expect(w.domain("web1")["domid"] != domid, "it has not moved")
+    w.wait_program(WEB1, "dirtier", 60)
+    w.verify(WEB1)
+    w.sh("godwit save -k web1 /root/web1.gws && checkpoint verify /root/web1.gws && rm /root/web1.gws",
+         timeout=180)
+    w.verify(WEB1)
+    wait_taken(w, 2, 120)
+    w.sh(f"checkpoint verify {STORE} web1", timeout=90)
+    w.verify(WEB1)
+
+
 @story.step(fatal=True)
 def restores_and_goes_on(w):
     """The guest is lost: inactive; its newest checkpoint comes back, and so does the schedule."""
