@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "checkpoint/cmd_standby.h"
 #include "checkpoint/suspend.h"
 #include "checkpoint/take.h"
 #include "toolstack/cmd.h"
@@ -22,6 +23,10 @@ const struct command commands[] = {
 	  "take a checkpoint of a running domain", cmd_take },
 	{ "restore", "[-p] [-n NAME] [--clone] [--no-monitor] STORE DOM[@ID]",
 	  "make a domain from a checkpoint", cmd_restore_checkpoint },
+	{ "standby", "--standby [--every MS] [--witness FILE|URL [--lease MS] [--failover-after MS]]\n"
+	  "  [--keep] [--reserve MB] [-t SECONDS] [--suspend-timeout SECONDS] DOM HOST[:PORT]",
+	  "keep a copy of a running domain on another host", cmd_standby },
+	{ "failover", "[--force] DOM", "run the standby that this host keeps", cmd_failover },
 	{ 0 },
 };
 

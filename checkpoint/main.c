@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "checkpoint/cmd.h"
+#include "checkpoint/cmd_standby.h"
 #include "checkpoint/cmd_take.h"
 
 static const struct {
@@ -19,6 +20,10 @@ static const struct {
 } commands[] = {
 	{ "take", cmd_take, "[take] [--full] DOM STORE",
 	  "take a checkpoint of a running domain" },
+	{ "standby", cmd_standby, "DOM HOST --standby [--every 200ms]",
+	  "keep a copy of a running domain on another host" },
+	{ "failover", cmd_failover, "failover [--force] DOM",
+	  "run the standby that this host keeps" },
 	{ "restore", cmd_restore_checkpoint, "restore [--clone] [-n NAME] STORE DOM[@ID]",
 	  "make a domain from a checkpoint" },
 	{ "verify", cmd_verify, "verify [--json] FILE",
@@ -52,6 +57,10 @@ int main(int argc, char **argv)
 	for (i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
+	}
+	for (i = 1; i < (size_t)argc; i++) {
+		if (!strcmp(argv[i], "--standby"))
+			return cmd_standby(argc, argv);
 	}
 	if (argc >= 3) {
 		argv[0] = (char *)"take";	/* checkpoint DOM STORE */

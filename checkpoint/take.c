@@ -325,8 +325,7 @@ static int take_configured(struct take *t)
 	return ret;
 }
 
-/* Descriptor that holds the lock, or -errno. */
-static int lock_domain(const uint8_t uuid[16])
+int take_lock_domain(const uint8_t uuid[16])
 {
 	char text[UUID_TEXT_BYTES], path[sizeof(LOCK_DIR) + UUID_TEXT_BYTES + 8];
 	int fd;
@@ -347,7 +346,7 @@ static int lock_domain(const uint8_t uuid[16])
 
 static int take_locked(struct take *t)
 {
-	int fd = lock_domain(t->cfg.uuid), ret;
+	int fd = take_lock_domain(t->cfg.uuid), ret;
 
 	if (fd == -EBUSY)
 		return fail(t, fd, "another checkpoint of it is being taken");

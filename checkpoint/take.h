@@ -76,4 +76,10 @@ struct take_result {
  */
 int take_checkpoint(const struct take_params *p, struct take_result *out);
 
+/**
+ * take_lock_domain() - be the only one who takes checkpoints of a domain.
+ * Return: descriptor that holds the lock while it is open; -EBUSY; -errno.
+ */
+int take_lock_domain(const uint8_t uuid[16]);
+
 #endif

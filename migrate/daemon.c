@@ -16,11 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "checkpoint/cmd_standby.h"
 #include "migrate/host.h"
 #include "migrate/recover.h"
 #include "migrate/server.h"
 #include "toolstack/lib/io.h"
 #include "toolstack/lib/log.h"
+
+#define STANDBY_DIR	"/var/lib/godwit/standby"
+#define STANDBY_SPOOL_DIR "/var/lib/godwit"
 
 #define SWEEP_TICKS	5		/* seconds between two looks for dead processes */
 #define SWEEP_TIMEOUT_MS 3000u
@@ -72,6 +76,35 @@ static int open_target(unsigned int idle_ms, unsigned int ready_ms, struct targe
 		ret = target_open(&p, out);
 	if (ret)
 		log_errno(ret, "cannot use %s", RECOVER_TARGET_DIR);
+	return ret;
+}
+
+/* Where `godwit failover` on this host reaches us. */
+static void own_url(const char *listen, unsigned int port, char *url, size_t len)
+{
+	const char *colon = strrchr(listen, ':');
+	int n = colon && !strchr(colon, ']') ? (int)(colon - listen) : (int)strlen(listen);
+
+	if (!strncmp(listen, "0.0.0.0", 7) || !strncmp(listen, "[::]", 4))
+		snprintf(url, len, "http://127.0.0.1:%u", port);
+	else
+		snprintf(url, len, "http://%.*s:%u", n, listen, port);
+}
+
+static int open_standbys(const char *url, struct standbys **out)
+{
+	struct standbys_params p = {
+		.ops = &host_ops, .dir = STANDBY_DIR, .state_dir = STANDBY_STATE_DIR,
+		.spool_dir = STANDBY_SPOOL_DIR, .address = url,
+	};
+	int ret = io_mkdir_parents(STANDBY_DIR "/x");
+
+	if (!ret)
+		ret = io_mkdir_parents(STANDBY_STATE_DIR "/x");
+	if (!ret)
+		ret = standbys_open(&p, out);
+	if (ret)
+		log_errno(ret, "cannot use %s", STANDBY_DIR);
 	return ret;
 }
 
@@ -169,6 +202,8 @@ int main(int argc, char **argv)
 	struct sigaction sa = { .sa_handler = on_signal };
 	struct target *target;
 	struct server *server;
+	struct standbys *standbys = NULL;
+	char url[300];
 	json_t *health;
 	int ret, code = parse_options(argc, argv, &o);
 
@@ -188,10 +223,15 @@ int main(int argc, char **argv)
 		target_close(target);
 		return 1;
 	}
+	own_url(o.listen, server_port(server), url, sizeof(url));
+	/* Without standbys moves still work. */
+	if (!open_standbys(url, &standbys))
+		server_set_standbys(server, standbys);
 	log_info("listening on %s, port %u", o.listen, server_port(server));
 	loop(target);
 	log_info("ending on signal %d", (int)stop_signal);
 	server_stop(server);
+	standbys_close(standbys);
 	target_close(target);
 	json_decref(health);
 	return 0;

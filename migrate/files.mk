@@ -11,6 +11,9 @@ SESSION_SRCS := migrate/session.c migrate/journal.c migrate/wire.c \
 CONFIG_SRCS := toolstack/config.c toolstack/config_json.c toolstack/lib/uuid.c \
 	toolstack/lib/log.c toolstack/lib/io.c
 
+# Standbys: the side that keeps one, and what both sides share.
+STANDBY_SRCS := migrate/standby.c migrate/spool.c migrate/witness.c
+
 UNIT_TESTS += test_session_save
 test_session_save_SRCS := tests/unit/test_session_save.c tests/unit/fake/fake_hcall.c \
 	$(MOVE_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)
@@ -19,7 +22,7 @@ test_session_save_LIBS := $(STREAM_LIBS) -ljansson -lpthread
 UNIT_TESTS += test_session_move
 test_session_move_SRCS := tests/unit/test_session_move.c tests/unit/fake/fake_hcall.c \
 	$(SESSION_SRCS) $(MOVE_SRCS) migrate/policy.c migrate/ledger.c migrate/progress.c \
-	migrate/client.c migrate/server.c migrate/api.c $(CONFIG_SRCS) $(STREAM_SRCS)
+	migrate/client.c migrate/server.c migrate/api.c $(STANDBY_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)
 test_session_move_LIBS := $(STREAM_LIBS) -lcurl -lmicrohttpd -ljansson -lpthread -lm
 
 MIGRATE_PLAIN_SRCS := migrate/costs.c migrate/policy.c migrate/ledger.c migrate/progress.c
@@ -32,7 +35,7 @@ PROGS += migrate godwitd
 migrate_SRCS = migrate/main.c $(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 migrate_LIBS = $(MOVE_HOST_LIBS)
 godwitd_SRCS = migrate/daemon.c migrate/server.c migrate/api.c migrate/host.c migrate/arrival.c migrate/fdb.c \
-	$(NET_ARP_LIB_SRCS) \
+	$(NET_ARP_LIB_SRCS) $(STANDBY_SRCS) \
 	$(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 godwitd_LIBS = $(MOVE_HOST_LIBS) -lmicrohttpd
 

@@ -31,6 +31,7 @@
 
 struct server {
 	struct target *target;
+	struct standbys *standbys;	/* NULL until server_set_standbys(); atomic */
 	json_t *health;
 	unsigned int idle_ms;
 	struct MHD_Daemon *http;
@@ -84,7 +85,12 @@ static void data_cut_all(struct server *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void receive(struct server *s, const char *id, int fd)
+static struct standbys *standbys_of(struct server *s)
+{
+	return __atomic_load_n(&s->standbys, __ATOMIC_ACQUIRE);
+}
+
+static void receive(struct server *s, const char *id, int fd, bool standby)
 {
 	struct stream_fd in = { 0 }, out = { 0 };
 	int one = 1, buffer = SOCKET_BUFFER;
@@ -97,9 +103,11 @@ static void receive(struct server *s, const char *id, int fd)
 	if (!ret)
 		ret = stream_fd_init(&out, fd, (int)s->idle_ms);
 	if (!ret)
-		ret = target_receive(s->target, id, &in.io, &out.io);
+		ret = standby ? standbys_serve(standbys_of(s), id, &in.io, &out.io)
+			      : target_receive(s->target, id, &in.io, &out.io);
 	if (ret)
-		log_warn_errno(ret, "session %s did not arrive", id);
+		log_warn_errno(ret, standby ? "standby %s lost its source" :
+			       "session %s did not arrive", id);
 	stream_fd_release(&in);
 	stream_fd_release(&out);
 }
@@ -109,6 +117,7 @@ static void receive(struct server *s, const char *id, int fd)
 /* A request on its way in. */
 struct request {
 	char id[SESSION_ID_BYTES];	/* of the session to upgrade to */
+	bool standby;			/* ... which is a standby */
 	char *body;
 	size_t len;
 	bool too_long;
@@ -121,12 +130,13 @@ static void on_upgrade(void *cls, struct MHD_Connection *c, void *con_cls, const
 	const struct request *rq = con_cls;
 	struct server *s = cls;
 	char id[SESSION_ID_BYTES];
+	bool standby = rq->standby;
 	int slot = data_enter(s, sock);
 
 	/* A source waits for the 101 before it sends: there is nothing extra. */
 	if (slot >= 0 && !extra_len) {
 		memcpy(id, rq->id, sizeof(id));
-		receive(s, id, sock);
+		receive(s, id, sock, standby);
 	}
 	if (slot >= 0)
 		data_leave(s, slot);
@@ -207,8 +217,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 	if (rq->too_long)
 		return reply_json(c, MHD_HTTP_CONTENT_TOO_LARGE,
 				  json_pack("{s:s}", "error", "the body is too long"));
-	api_handle(s->target, s->health, method, path, rq->body, rq->len, &answer);
-	if (answer.kind == API_UPGRADE) {
+	if (!api_handle_standby(standbys_of(s), method, path, rq->body, rq->len, &answer))
+		api_handle(s->target, s->health, method, path, rq->body, rq->len, &answer);
+	if (answer.kind != API_REPLY) {
+		rq->standby = answer.kind == API_UPGRADE_STANDBY;
 		memcpy(rq->id, answer.id, sizeof(rq->id));
 		return reply_upgrade(s, c);
 	}
@@ -293,6 +305,11 @@ int server_start(struct target *t, json_t *health, const char *listen, unsigned 
 	}
 	*out = s;
 	return 0;
+}
+
+void server_set_standbys(struct server *s, struct standbys *t)
+{
+	__atomic_store_n(&s->standbys, t, __ATOMIC_RELEASE);
 }
 
 unsigned int server_port(struct server *s)

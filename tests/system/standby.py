@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# test: timeout=600 order=65
+"""A guest outlives its host: a standby on another one, kept by live checkpoints.
+
+    outside (listener, witness) --- lan ---+--- host1: web1 ==checkpoints==> host2: web1--standby
+                                           `--- host2
+
+host1 loses its power in the middle; host2 takes the lease when it has run out
+and runs web1 as of the last checkpoint: memory whole, beacon back.
+"""
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from story import TOP, Failed, Story, expect, expect_equal, guest, quick, vmlinux, wait_until  # noqa: E402,E501
+
+WEB1 = "10.77.0.101"
+OUTSIDE = "10.77.0.254"
+POOLS = 24
+WITNESS = f"http://{OUTSIDE}:7099/web1"
+EVERY_MS, LEASE_MS = 200, 2000
+RPO_MEDIAN_MS = 500
+FAILOVER_MS = 1500
+PROTECT_S = 15
+REFUSED, TAKEN_OVER = 4, 7
+
+story = Story(hosts=2, files={"guest/vmlinux": vmlinux()})
+
+
+def start(w, args, number=1, target=2, log="/root/standby.log"):
+    """`checkpoint --standby` in the background; its pid."""
+    return w.lab[number].start(f"checkpoint web1 host{target} --standby --json {args}", log)
+
+
+def said(w, number=1, log="/root/standby.log"):
+    """The last line of it, or None."""
+    lines = [l for l in w.sh(f"tail -n 3 {log}", number).out.splitlines() if l.startswith("{")]
+    return json.loads(lines[-1]) if lines else None
+
+
+def held(w, number=2):
+    """The one standby that a host holds."""
+    r = w.sh("cat /run/godwit/standby/*.held.json", number, check=False)
+    return json.loads(r.out) if r.rc == 0 else None
+
+
+def running(w, count, number=1, log="/root/standby.log"):
+    """Wait until so many checkpoints have been applied."""
+    def probe():
+        s = said(w, number, log)
+        if s and "outcome" in s:
+            raise Failed(f"it ended: {w.sh(f'tail -n 4 {log}', number).out}")
+        return s if s and s["checkpoints"] >= count else None
+    return wait_until(f"{count} checkpoints", probe, 90)
+
+
+def end_of(w, pid, number=1, timeout=30):
+    """Wait until a process has ended."""
+    wait_until("the source ends", lambda: w.sh(f"test -d /proc/{pid}", number, check=False).rc,
+               timeout)
+
+
+@story.step(fatal=True)
+def guest_runs(w):
+    w.lab.observe([sys.executable, os.path.join(TOP, "tests/lab/witness.py"), OUTSIDE, "7099"],
+                  stderr=subprocess.DEVNULL)
+    w.memo["there"] = w.state(2)
+    w.memo["listener"] = guest.Listener(w.lab)
+    w.create(quick(guest.config(load=[guest.BEACON, "dirtier:32:500"])))
+    w.wait_program(WEB1, "dirtier")
+    w.memo["listener"].wait_flowing()
+
+
+@story.step(fatal=True)
+def a_standby_waits(w):
+    """It is built, paused, up to date, listed under a name of its own; Ctrl-C removes it."""
+    pid = start(w, "--every 200ms")
+    running(w, 5)
+    row = w.domain("web1--standby", 2)
+    expect(row and row["state"] == "paused", f"host2 lists {row}")
+    info = w.json("godwit info --json web1")
+    expect(info["standby"]["checkpoints"] >= 5, f"godwit info: {info.get('standby')}")
+    there = w.json("godwit info --json web1--standby", 2)
+    expect(there["standby"]["rpo_us"] < 5e6, f"godwit info there: {there.get('standby')}")
+    r = w.sh("godwit failover web1", 2, check=False)
+    expect_equal(r.rc, REFUSED, f"failover of a living guest ({r.err.strip()[:200]})")
+    expect("--force" in r.err, f"message {r.err.strip()[:200]!r}")
+    w.sh(f"kill -INT {pid}")
+    end_of(w, pid)
+    w.expect_state(w.memo["there"], 2, slack=POOLS)
+    w.verify(WEB1)
+
+
+@story.step(fatal=True)
+def protected(w):
+    """Fifteen seconds at 200 ms under a dirtier: the recovery point, and the guest's pace."""
+    w.memo["listener"].reset()
+    start(w, f"--every {EVERY_MS}ms --witness {WITNESS} --lease {LEASE_MS}ms")
+    running(w, 2)
+    time.sleep(PROTECT_S)
+    s = said(w)
+    seen = w.memo["listener"].status()
+    print(f"   {s['checkpoints']} checkpoints, RPO median {s['rpo_median_us'] / 1000:.0f} ms, most "
+          f"{s['rpo_max_us'] / 1000:.0f} ms, pause median {s['pause_median_us'] / 1000:.1f} ms, "
+          f"{s['bytes'] / 1e6:.2f} MB; longest gap outside {seen['longest_gap_ms']:.0f} ms",
+          file=sys.stderr)
+    expect(s["connected"] and not s["fenced"], f"{s}")
+    expect(s["rpo_median_us"] / 1000 < RPO_MEDIAN_MS, f"RPO median {s['rpo_median_us']} us")
+    r = w.sh("godwit failover web1", 2, check=False)
+    expect_equal(r.rc, REFUSED, "failover while the lease is held")
+    expect("lease" in r.err, f"message {r.err.strip()[:200]!r}")
+
+
+@story.step(fatal=True)
+def host_dies(w):
+    """host1's power fails; after the lease host2 runs web1, and the world hears of it."""
+    w.lab[1].kill()
+    dead = time.monotonic()
+    time.sleep(LEASE_MS / 1000 + 1)
+    w.memo["listener"].reset()
+    decided = time.monotonic()
+    r = w.sh("godwit failover --json web1", 2)
+    answered = time.monotonic()
+    first = None
+    while not first and time.monotonic() < decided + 30:
+        seen = w.memo["listener"].status()
+        first = seen["received"] > 0 and time.monotonic()
+        time.sleep(0.01)
+    expect(first, "no packet")
+    w.memo["failover_ms"] = (first - decided) * 1000
+    ledger = json.loads(r.out)["ledger"]
+    phases = {p["name"]: (p["end_us"] - p["begin_us"]) / 1000 for p in ledger["phases"]}
+    print(f"   first packet {w.memo['failover_ms']:.0f} ms after the decision (answer after "
+          f"{(answered - decided) * 1000:.0f} ms), {(first - dead) * 1000:.0f} ms after the "
+          f"power failed; {phases}", file=sys.stderr)
+    expect(w.memo["failover_ms"] < FAILOVER_MS, f"{w.memo['failover_ms']:.0f} ms")
+
+
+@story.step
+def it_is_whole(w):
+    """Every word of its memory; its own name; it goes on."""
+    w.wait_program(WEB1, "dirtier", 60)
+    w.verify(WEB1)
+    wait_until("it has its name", lambda: w.names(2) == ["web1"], 30)
+    before = guest.ask(w.lab.net, WEB1, "dirtier")
+    time.sleep(1)
+    expect(guest.ask(w.lab.net, WEB1, "dirtier")["writes"] > before["writes"], "it stands")
+    w.healthy(2)
+
+
+@story.step
+def end(w):
+    w.sh("godwit destroy web1", 2)
+    w.expect_state(w.memo["there"], 2, slack=POOLS)
+    w.healthy(2)
+
+
+story.main()
