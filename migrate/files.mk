@@ -42,3 +42,10 @@ godwitd_LIBS = $(MOVE_HOST_LIBS) -lmicrohttpd
 # godwit save, godwit restore: toolstack/files.mk adds these to godwit.
 SAVE_CMD_SRCS := checkpoint/cmd_save.c checkpoint/image.c checkpoint/suspend.c \
 	$(MOVE_SRCS) $(STREAM_SRCS)
+
+UNIT_TESTS += test_standby
+test_standby_SRCS := tests/unit/test_standby.c tests/unit/fake/fake_hcall.c \
+	$(STANDBY_SRCS) migrate/protect.c migrate/fence.c migrate/journal.c migrate/wire.c \
+	migrate/session.c migrate/target.c migrate/ledger.c \
+	$(MOVE_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)
+test_standby_LIBS := $(STREAM_LIBS) -lcurl -ljansson -lpthread -lm

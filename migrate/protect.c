@@ -25,7 +25,7 @@
 #define RETRY_MS	300u
 #define NAP_MS		20u
 #define PIPE_MAX	((size_t)96 << 20)	/* bytes that may wait for the line */
-#define KEPT_SAMPLES	2048u
+#define KEPT_SAMPLES	256u		/* medians are of so many, the newest */
 #define RESERVE_MIN	2048u
 #define GUEST_FAILS_MAX	30u			/* checkpoints in a row that the guest refused */
 

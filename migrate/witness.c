@@ -44,6 +44,7 @@ static int lease_parse(const char *text, size_t len, struct witness_lease *l)
 	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 	json_int_t ms = json_integer_value(json_object_get(j, "lease_ms"));
 	const char *holder = wire_text(j, "holder", "");
+	bool known = !strcmp(holder, "standby") || !strcmp(holder, "source");
 
 	*l = (struct witness_lease) { 0 };
 	snprintf(l->session, sizeof(l->session), "%s", wire_text(j, "session", ""));
@@ -53,7 +54,7 @@ static int lease_parse(const char *text, size_t len, struct witness_lease *l)
 	l->renewal = (uint64_t)json_integer_value(json_object_get(j, "renewal"));
 	l->lease_ms = ms > 0 && ms <= WITNESS_LEASE_MAX_MS ? (unsigned int)ms : 0;
 	json_decref(j);
-	return l->lease_ms && (l->standby || !strcmp(holder, "source")) ? 0 : -EBADMSG;
+	return l->lease_ms && known ? 0 : -EBADMSG;
 }
 
 /* --- a file --------------------------------------------------------------------------- */

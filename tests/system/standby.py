@@ -33,7 +33,7 @@ story = Story(hosts=2, files={"guest/vmlinux": vmlinux()})
 
 def start(w, args, number=1, target=2, log="/root/standby.log"):
     """`checkpoint --standby` in the background; its pid."""
-    return w.lab[number].start(f"checkpoint web1 host{target} --standby --json {args}", log)
+    return w.lab[number].start(f"exec checkpoint web1 host{target} --standby --json {args}", log)
 
 
 def said(w, number=1, log="/root/standby.log"):
