@@ -179,7 +179,7 @@ static void *renew_thread(void *arg)
 			__atomic_store_n(&f->sh->deadline_us, 0, __ATOMIC_RELEASE);
 		if (stop)
 			return NULL;
-		nap_ms(f->p.lease_ms / RENEWALS_A_LEASE);
+		nap_ms(ret ? f->p.lease_ms / 20 : f->p.lease_ms / RENEWALS_A_LEASE);
 	}
 }
 
@@ -257,7 +257,7 @@ int fence_start(const struct fence_params *p, struct fence **out, char why[200])
 		free(f);
 		return -ENOMEM;
 	}
-	ret = witness_open(p->where, p->lease_ms / 2, &f->w, why);
+	ret = witness_open(p->where, p->lease_ms / 4, &f->w, why);
 	if (!ret)
 		ret = take(f, why);
 	if (!ret)

@@ -37,21 +37,28 @@ struct server {
 	struct MHD_Daemon *http;
 	pthread_mutex_t lock;		/* of data[] and stopping */
 	int data[MAX_DATA];		/* sockets of upgraded connections, -1 free */
+	char standby[MAX_DATA][SESSION_ID_BYTES]; /* what they feed; "": a move */
 	bool stopping;
 };
 
 /* --- data connections -------------------------------------------------------------- */
 
-static int data_enter(struct server *s, int fd)
+/* A source that connects again is surer than the end of its last line. */
+static int data_enter(struct server *s, int fd, const char *standby)
 {
 	int slot = -1;
 
 	pthread_mutex_lock(&s->lock);
+	for (unsigned int i = 0; *standby && i < MAX_DATA; i++)
+		if (s->data[i] >= 0 && !strcmp(s->standby[i], standby))
+			shutdown(s->data[i], SHUT_RDWR);
 	for (unsigned int i = 0; i < MAX_DATA && slot < 0 && !s->stopping; i++)
 		if (s->data[i] < 0)
 			slot = (int)i;
-	if (slot >= 0)
+	if (slot >= 0) {
 		s->data[slot] = fd;
+		snprintf(s->standby[slot], sizeof(s->standby[slot]), "%s", standby);
+	}
 	pthread_mutex_unlock(&s->lock);
 	return slot;
 }
@@ -131,7 +138,7 @@ static void on_upgrade(void *cls, struct MHD_Connection *c, void *con_cls, const
 	struct server *s = cls;
 	char id[SESSION_ID_BYTES];
 	bool standby = rq->standby;
-	int slot = data_enter(s, sock);
+	int slot = data_enter(s, sock, standby ? rq->id : "");
 
 	/* A source waits for the 101 before it sends: there is nothing extra. */
 	if (slot >= 0 && !extra_len) {

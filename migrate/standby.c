@@ -25,8 +25,10 @@
 #define PROTOCOL	1
 #define MAX_STANDBYS	16
 #define MAX_ENDED	32		/* that still answer */
+#define HELD		".held.json"
 #define SPOOL_MEM	((size_t)256 << 20)
 #define WATCHES_A_LEASE	4
+#define SERVING_WAIT_S	3
 
 struct standby {
 	struct standby *next;
@@ -156,7 +158,7 @@ static void state_path(struct standbys *t, const struct standby *s, char path[51
 	char uuid[UUID_TEXT_BYTES];
 
 	uuid_format(s->demand.cfg.uuid, uuid);
-	snprintf(path, 512, "%.400s/%s.held.json", t->p.state_dir, uuid);
+	snprintf(path, 512, "%.400s/%s" HELD, t->p.state_dir, uuid);
 }
 
 /* For `godwit info` and `godwit failover`; without one only these lose. */
@@ -269,7 +271,7 @@ static void fill_host(char host[65])
 /* What the lease says must not have changed while the watch counted. */
 static int take_lease(struct standby *s, bool force, char why[200])
 {
-	struct witness_lease old, mine = { .standby = true, .lease_ms = s->lease_ms };
+	struct witness_lease old = { 0 }, mine = { .standby = true, .lease_ms = s->lease_ms };
 	struct witness_version v;
 	struct witness *w;
 	uint64_t now, waited;
@@ -448,17 +450,16 @@ static void *watch_thread(void *arg)
 	struct standbys *t = a->t;
 	struct standby *s = a->s;
 	struct witness *w = NULL;
-	char why[200] = "";
+	char why[200] = "", said[200] = "";
 
 	free(arg);
 	if (witness_open(s->witness, s->lease_ms, &w, why))
 		log_warn("%s: %s", s->name, why);
 	while (w && watch_goes_on(t, s)) {
 		look_at_lease(t, s, w);
-		if (is_due(t, s)) {
-			log_warn("%s: the source's lease has expired: failing over", s->name);
-			if (activate(t, s, false, why) != 200)
-				log_warn("%s: no fail-over: %s", s->name, why);
+		if (is_due(t, s) && activate(t, s, false, why) != 200 && strcmp(why, said)) {
+			log_warn("%s: no fail-over: %s", s->name, why);
+			memcpy(said, why, sizeof(said));
 		}
 		nap(s->lease_ms / WATCHES_A_LEASE > 250 ? 250 : s->lease_ms / WATCHES_A_LEASE);
 	}
@@ -1013,12 +1014,19 @@ static int begin_serving(struct standbys *t, const char *id, struct standby **ou
 
 	pthread_mutex_lock(&t->lock);
 	s = find_locked(t, id);
+	if (s)
+		s->users++;
+	/* The server has cut the older connection: it only has to notice. */
+	for (int i = 0; s && s->serving && i < SERVING_WAIT_S; i++)
+		wait_locked(t);
 	if (!s)
 		ret = -ESRCH;
 	else if (s->serving)
 		ret = -EBUSY;
 	else
 		s->serving = true;
+	if (s)
+		s->users--;
 	pthread_mutex_unlock(&t->lock);
 	*out = s;
 	return ret;
@@ -1163,6 +1171,25 @@ static void judge(struct standbys *t, const char *file)
 	journal_close(&j, true);
 }
 
+/* Of standbys that are no more. */
+static void forget_states(const char *state_dir)
+{
+	DIR *dir = state_dir ? opendir(state_dir) : NULL;
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		char path[512];
+		size_t len = strlen(e->d_name);
+
+		if (len < strlen(HELD) || strcmp(e->d_name + len - strlen(HELD), HELD))
+			continue;
+		snprintf(path, sizeof(path), "%.300s/%.200s", state_dir, e->d_name);
+		unlink(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 int standbys_open(const struct standbys_params *p, struct standbys **out)
 {
 	struct standbys *t = calloc(1, sizeof(*t));
@@ -1184,6 +1211,7 @@ int standbys_open(const struct standbys_params *p, struct standbys **out)
 	while ((e = readdir(dir)))
 		judge(t, e->d_name);
 	closedir(dir);
+	forget_states(p->state_dir);
 	*out = t;
 	return 0;
 }

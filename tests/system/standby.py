@@ -99,7 +99,8 @@ def a_standby_waits(w):
 def protected(w):
     """Fifteen seconds at 200 ms under a dirtier: the recovery point, and the guest's pace."""
     w.memo["listener"].reset()
-    start(w, f"--every {EVERY_MS}ms --witness {WITNESS} --lease {LEASE_MS}ms")
+    w.memo["source"] = start(w, f"--every {EVERY_MS}ms --witness {WITNESS} "
+                             f"--lease {LEASE_MS}ms")
     running(w, 2)
     time.sleep(PROTECT_S)
     s = said(w)
@@ -113,6 +114,47 @@ def protected(w):
     r = w.sh("godwit failover web1", 2, check=False)
     expect_equal(r.rc, REFUSED, "failover while the lease is held")
     expect("lease" in r.err, f"message {r.err.strip()[:200]!r}")
+
+
+def hold(w, on):
+    """Make the witness fall silent, or speak again."""
+    with w.lab.net.socket() as s:
+        s.settimeout(10)
+        s.connect((OUTSIDE, 7099))
+        s.sendall(f"GET /.hold={int(on)} HTTP/1.0\r\n\r\n".encode())
+        s.recv(100)
+
+
+def wait_paused(w, paused):
+    """Until web1 stands on host1, or runs."""
+    wait_until(f"web1 {'stands' if paused else 'runs'}",
+               lambda: (w.domain("web1")["state"] == "paused") == paused, 15)
+
+
+@story.step
+def no_witness_no_guest(w):
+    """A source that cannot renew its lease pauses its guest, and nobody else runs it."""
+    hold(w, True)
+    try:
+        wait_paused(w, True)
+        r = w.sh("godwit failover web1", 2, 30, check=False)
+        expect_equal(r.rc, REFUSED, f"failover without a witness ({r.err.strip()[:200]})")
+    finally:
+        hold(w, False)
+    wait_paused(w, False)
+    running(w, said(w)["checkpoints"] + 3)
+    w.verify(WEB1)
+
+
+@story.step(fatal=True)
+def killed_source(w):
+    """kill -9 of the source: the guest stands before its lease ends; a new source frees it."""
+    w.sh(f"kill -9 {w.memo['source']}")
+    wait_paused(w, True)
+    start(w, f"--every {EVERY_MS}ms --witness {WITNESS} --lease {LEASE_MS}ms")
+    running(w, 3)
+    wait_paused(w, False)
+    w.verify(WEB1)
 
 
 @story.step(fatal=True)
