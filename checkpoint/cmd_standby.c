@@ -17,6 +17,7 @@
 #include "checkpoint/take.h"
 #include "migrate/client.h"
 #include "migrate/ledger.h"
+#include "migrate/outbox.h"
 #include "migrate/protect.h"
 #include "toolstack/cmd.h"
 #include "toolstack/lib/io.h"
@@ -44,6 +45,7 @@ struct guard {
 	uint8_t uuid[16];
 	unsigned int suspend_timeout_ms;
 	char state_path[128], fenced_path[128];
+	struct outbox *outbox;		/* NULL: what it sends leaves at once */
 };
 
 static int guard_suspend(void *ctx, char why[200])
@@ -104,9 +106,24 @@ static int guard_pause(void *ctx, bool on)
 		  : hcall_domain_unpause(g->ts.hcall, g->domid);
 }
 
+static int guard_cut(void *ctx)
+{
+	struct guard *g = ctx;
+
+	return g->outbox ? outbox_cut(g->outbox) : 0;
+}
+
+static void guard_commit(void *ctx)
+{
+	struct guard *g = ctx;
+
+	if (g->outbox)
+		outbox_commit(g->outbox);
+}
+
 static const struct protect_guest_ops guard_ops = {
 	.suspend = guard_suspend, .resume = guard_resume, .state = guard_state,
-	.pause = guard_pause,
+	.pause = guard_pause, .cut = guard_cut, .commit = guard_commit,
 };
 
 /* --- what people see ------------------------------------------------------------------------ */
@@ -214,6 +231,9 @@ static int run(struct protect_params *p, struct show *v)
 	struct protect_result out;
 	int ret = protect_run(p, &out);
 
+	/* A guest that runs elsewhere has not sent what waits here. */
+	outbox_close(v->guard->outbox, out.outcome == PROTECT_TAKEN_OVER ||
+		     out.outcome == PROTECT_RELEASED);
 	unlink(v->guard->state_path);
 	if (v->tty && !v->json)
 		putchar('\n');
@@ -232,7 +252,18 @@ static int run(struct protect_params *p, struct show *v)
 	return ret && !exit_code(out.outcome) ? CMD_FAILED : exit_code(out.outcome);
 }
 
-static int protect(struct guard *g, struct protect_params *p, const char *host, bool json)
+static int hold_output(struct guard *g, const struct domain_config *cfg)
+{
+	char why[200] = "";
+	int ret = outbox_open(g->domid, cfg->nr_vifs, &g->outbox, why);
+
+	if (ret)
+		log_err("%s: %s", cfg->name, why);
+	return ret;
+}
+
+static int protect(struct guard *g, struct protect_params *p, const char *host, bool json,
+		   bool output_commit)
 {
 	char url[300], uuid[UUID_TEXT_BYTES];
 	struct show v = { .guard = g, .name = p->cfg->name, .json = json, .peer = url };
@@ -254,8 +285,12 @@ static int protect(struct guard *g, struct protect_params *p, const char *host, 
 		log_err("\"%s\" is no HOST[:PORT]", host);
 		return CMD_USAGE;
 	}
-	if (client_new(url, LINE_TIMEOUT_MS, &client))
+	if (output_commit && hold_output(g, p->cfg))
 		return CMD_FAILED;
+	if (client_new(url, LINE_TIMEOUT_MS, &client)) {
+		outbox_close(g->outbox, false);
+		return CMD_FAILED;
+	}
 	client_use_standbys(client);
 	client_set_cancel(client, &cancel);
 	p->peer_name = url;
@@ -270,7 +305,7 @@ static int protect(struct guard *g, struct protect_params *p, const char *host, 
 }
 
 static int protect_named(struct guard *g, struct protect_params *p, const char *name,
-			 const char *host, bool json)
+			 const char *host, bool json, bool output_commit)
 {
 	struct domain_config cfg;
 	int code, ret = domain_find(&g->ts, name, &g->domid);
@@ -288,7 +323,7 @@ static int protect_named(struct guard *g, struct protect_params *p, const char *
 		p->cfg = &cfg;
 		p->guest = &guard_ops;
 		p->guest_ctx = g;
-		code = protect(g, p, host, json);
+		code = protect(g, p, host, json, output_commit);
 	}
 	config_release(&cfg);
 	return code;
@@ -302,13 +337,14 @@ int cmd_standby(int argc, char **argv)
 	struct sigaction sa = { .sa_handler = on_signal };
 	struct guard g = { .pid = getpid() };
 	struct protect_params p = { .cancel = &cancel, .lease_ms = LEASE_DEFAULT_MS };
-	bool json, standby;
+	bool json, standby, output_commit = false;
 	const struct cmd_option options[] = {
 		{ .name = "standby", .flag = &standby },
 		{ .name = "every", .text = &every },
 		{ .name = "witness", .text = &p.witness },
 		{ .name = "lease", .text = &lease },
 		{ .name = "failover-after", .text = &after },
+		{ .name = "output-commit", .flag = &output_commit },
 		{ .name = "keep", .flag = &p.keep },
 		{ .name = "reserve", .number = &reserve_mb },
 		{ .name = "timeout", .letter = 't', .number = &timeout_s },
@@ -337,7 +373,7 @@ int cmd_standby(int argc, char **argv)
 	sigaction(SIGHUP, &sa, NULL);
 	code = CMD_NO_HOST;
 	if (!toolstack_open(&g.ts, TOOLSTACK_HCALL | TOOLSTACK_XS))
-		code = protect_named(&g, &p, argv[i], argv[i + 1], json);
+		code = protect_named(&g, &p, argv[i], argv[i + 1], json, output_commit);
 	toolstack_close(&g.ts);
 	return code;
 }

@@ -24,7 +24,7 @@ const struct command commands[] = {
 	{ "restore", "[-p] [-n NAME] [--clone] [--no-monitor] STORE DOM[@ID]",
 	  "make a domain from a checkpoint", cmd_restore_checkpoint },
 	{ "standby", "--standby [--every MS] [--witness FILE|URL [--lease MS] [--failover-after MS]]\n"
-	  "  [--keep] [--reserve MB] [-t SECONDS] [--suspend-timeout SECONDS] DOM HOST[:PORT]",
+	  "  [--output-commit] [--keep] [--reserve MB] [-t SECONDS] [--suspend-timeout SECONDS] DOM HOST[:PORT]",
 	  "keep a copy of a running domain on another host", cmd_standby },
 	{ "failover", "[--force] DOM", "run the standby that this host keeps", cmd_failover },
 	{ 0 },

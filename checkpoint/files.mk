@@ -52,7 +52,7 @@ checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(TOOLSTACK_DOMAIN_LIBS) -lpthrea
 # What needs a hypervisor: taking a checkpoint, and coming back from one.
 # ... and a standby on another host (docs/fault-tolerance.md).
 PROTECT_SRCS := checkpoint/cmd_standby.c checkpoint/cmd_failover.c migrate/protect.c \
-	migrate/fence.c migrate/witness.c migrate/spool.c migrate/wire.c migrate/client.c \
+	migrate/fence.c migrate/outbox.c migrate/witness.c migrate/spool.c migrate/wire.c migrate/client.c \
 	migrate/ledger.c
 TAKE_SRCS = $(PROTECT_SRCS) checkpoint/cmd_take.c checkpoint/take.c checkpoint/cmd_restore.c \
 	checkpoint/image.c checkpoint/image_chain.c checkpoint/suspend.c \

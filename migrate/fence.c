@@ -122,43 +122,57 @@ static void grant(struct fence *f, uint64_t asked_us)
 	__atomic_store_n(&f->sh->deadline_us, until, __ATOMIC_RELEASE);
 }
 
-/* The answer to an exchange may be lost: then the record says whose it is. */
-static bool still_ours(struct fence *f, int *ret, char why[200])
+/*
+ * Whose is it?  0: still ours, the answer to an exchange was lost; -EOWNERDEAD: not any
+ * more; -errno: unknown.
+ */
+static int look(struct fence *f, char why[200])
 {
 	struct witness_lease l;
 	struct witness_version v;
+	int ret = witness_read(f->w, &l, &v, why);
 
-	*ret = witness_read(f->w, &l, &v, why);
-	if (*ret)
-		return false;
-	if (l.standby || strcmp(l.session, f->session))
-		return false;
+	if (ret)
+		return ret;
+	if (l.standby || strcmp(l.session, f->session)) {
+		snprintf(why, 200, "host %s has taken the lease", l.host);
+		return -EOWNERDEAD;
+	}
 	f->v = v;
 	if (l.renewal > f->renewal)
 		f->renewal = l.renewal;
-	return true;
+	return 0;
+}
+
+/* An exchange, once more if the first found the answer to an earlier one. */
+static int exchange(struct fence *f, struct witness_lease *l, uint64_t *asked_us, char why[200])
+{
+	int ret;
+
+	*asked_us = now_us();
+	ret = witness_swap(f->w, l, &f->v, why);
+	if (ret != -ESTALE)
+		return ret;
+	ret = look(f, why);
+	if (ret)
+		return ret;
+	l->renewal = ++f->renewal;
+	*asked_us = now_us();
+	return witness_swap(f->w, l, &f->v, why);
 }
 
 static int renew(struct fence *f, char why[200])
 {
-	uint64_t asked = now_us();
 	struct witness_lease l;
+	uint64_t asked;
 	int ret;
 
 	fill(f, &l);
-	ret = witness_swap(f->w, &l, &f->v, why);
-	if (ret == -ESTALE && still_ours(f, &ret, why)) {
-		asked = now_us();
-		fill(f, &l);
-		ret = witness_swap(f->w, &l, &f->v, why);
-	} else if (ret == 0 && asked + f->p.lease_ms * UINT64_C(900) < now_us()) {
-		return -ETIMEDOUT;	/* ours, but it came too late to count */
-	} else if (ret == -ESTALE) {
-		ret = -EOWNERDEAD;
-	}
-	if (!ret)
-		grant(f, asked);
-	return ret;
+	ret = exchange(f, &l, &asked, why);
+	if (ret)
+		return ret;
+	grant(f, asked);
+	return 0;
 }
 
 static void *renew_thread(void *arg)
@@ -290,23 +304,35 @@ enum fence_state fence_state(struct fence *f, char why[200])
 	       FENCE_OVERDUE : FENCE_HELD;
 }
 
+/* The answer to our last word was lost, and it is the one that stands. */
+static bool has_ended(struct fence *f)
+{
+	struct witness_version v;
+	struct witness_lease l;
+	char why[200];
+
+	return !witness_read(f->w, &l, &v, why) && !l.standby && l.released &&
+	       l.renewal <= f->renewal;
+}
+
 /* The last record: of no session, so that no standby can take it; or released. */
 static int tell_end(struct fence *f, enum fence_end end, char why[200])
 {
 	int ret = -ETIMEDOUT;
 
-	for (int i = 0; i < TELL_TRIES && ret; i++) {
+	for (int i = 0; i < TELL_TRIES && ret && ret != -EOWNERDEAD; i++) {
 		struct witness_lease l;
+		uint64_t asked;
 
+		if (i)
+			nap_ms(f->p.lease_ms / RENEWALS_A_LEASE);
 		fill(f, &l);
 		l.released = true;
 		if (end == FENCE_END_PROTECTION)
 			l.session[0] = '\0';
-		ret = witness_swap(f->w, &l, &f->v, why);
-		if (ret == -ESTALE && !still_ours(f, &ret, why))
-			return ret ? ret : -EOWNERDEAD;
-		if (ret)
-			nap_ms(f->p.lease_ms / RENEWALS_A_LEASE);
+		ret = exchange(f, &l, &asked, why);
+		if (ret == -EOWNERDEAD && has_ended(f))
+			ret = 0;
 	}
 	return ret;
 }

@@ -51,7 +51,6 @@ struct protect {
 	uint64_t asked_us, cut_us;
 	bool let_go;
 
-	uint64_t number;		/* of output held back */
 	uint64_t rpo[KEPT_SAMPLES], pause[KEPT_SAMPLES];
 };
 
@@ -305,8 +304,9 @@ static int hook_stop(void *ctx)
 	s->cut_us = ledger_now_us();
 	if (ret)
 		trouble(s, "%.190s", why[0] ? why : strerror(-ret));
-	else if (s->p->guest->hold)
-		ret = s->p->guest->hold(s->p->guest_ctx, s->number + 1);
+	else if (s->p->guest->cut && s->p->guest->cut(s->p->guest_ctx))
+		/* It leaves with a later checkpoint then, and the guest must go on. */
+		trouble(s, "what the guest sends cannot be marked");
 	return ret;
 }
 
@@ -475,9 +475,8 @@ static int checkpoint(struct protect *s)
 	s->there = hash;
 	s->seq++;
 	account(s, &saved);
-	s->number++;
-	if (s->p->guest->release)
-		s->p->guest->release(s->p->guest_ctx, s->number);
+	if (s->p->guest->commit)
+		s->p->guest->commit(s->p->guest_ctx);
 	report(s);
 	return 0;
 }
@@ -630,8 +629,6 @@ static int finish(struct protect *s)
 	if (ret)
 		log_err("%s: the witness cannot be told that the protection ends; the guest will be "
 			"paused when the lease does (godwit unpause): %s", s->p->cfg->name, why);
-	if (s->p->guest->release)
-		s->p->guest->release(s->p->guest_ctx, UINT64_MAX);
 	if (s->described)
 		describe_release(&s->desc);
 	return ret;

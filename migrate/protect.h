@@ -41,10 +41,10 @@ struct protect_guest_ops {
 	 * Also called in the fencer's process.
 	 */
 	int (*pause)(void *ctx, bool on);
-	/** hold() - what it sends from now on waits for release(); may be NULL. */
-	int (*hold)(void *ctx, uint64_t number);
-	/** release() - what it sent before hold(number) may go; may be NULL. */
-	void (*release)(void *ctx, uint64_t number);
+	/** cut() - it stands: what it sent goes with the checkpoint in hand; may be NULL. */
+	int (*cut)(void *ctx);
+	/** commit() - the checkpoint of the last cut() is acknowledged; may be NULL. */
+	void (*commit)(void *ctx);
 };
 
 /** After each checkpoint, and at each change of the line. */

@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -603,6 +605,84 @@ static void test_by_itself(void **state)
 	rig_free(&r);
 }
 
+/* In the fencer's process: what it does shows in shared memory. */
+static int fence_pause(void *ctx, bool on)
+{
+	__atomic_store_n((uint32_t *)ctx, on, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static bool becomes(uint32_t *word, uint32_t value)
+{
+	for (int i = 0; i < 200; i++) {
+		if (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
+			return true;
+		usleep(20000);
+	}
+	return false;
+}
+
+static void test_fence(void **state)
+{
+	struct witness_version v = { "" };
+	struct witness_lease l = { .lease_ms = 500 };
+	char dir[80], away[96], where[128], why[200];
+	uint32_t *paused = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct fence_params p = { .where = where, .session = SESSION, .lease_ms = 500,
+				  .pause = fence_pause, .ctx = paused };
+	struct witness *w;
+	struct fence *f;
+	struct rig r;
+
+	rig_init(&r, 0);
+	snprintf(dir, sizeof(dir), "%s/w", r.dir);
+	snprintf(away, sizeof(away), "%s/away", r.dir);
+	snprintf(where, sizeof(where), "%s/lease", dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	assert_int_equal(fence_start(&p, &f, why), 0);
+	usleep(1200000);
+	assert_int_equal(*paused, 0);
+	assert_int_equal(fence_state(f, why), FENCE_HELD);
+	/* The witness is out of reach, then there again. */
+	assert_int_equal(rename(dir, away), 0);
+	assert_true(becomes(paused, 1));
+	assert_int_equal(fence_state(f, why), FENCE_OVERDUE);
+	assert_int_equal(rename(away, dir), 0);
+	assert_true(becomes(paused, 0));
+	/* Somebody takes it; a renewal may come between reading and writing. */
+	assert_int_equal(witness_open(where, 100, &w, why), 0);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(witness_read(w, &l, &v, why), 0);
+		assert_string_equal(l.session, SESSION);
+		l.standby = true;
+		if (!witness_swap(w, &l, &v, why))
+			break;
+	}
+	assert_true(becomes(paused, 1));
+	assert_int_equal(fence_state(f, why), FENCE_LOST);
+	assert_int_equal(fence_stop(f, FENCE_END_LOST, why), 0);
+	assert_int_equal(*paused, 1);
+	/* One host's name is taken over by none but itself. */
+	strcpy(l.host, "another");
+	l.renewal++;
+	assert_int_equal(witness_swap(w, &l, &v, why), 0);
+	assert_int_equal(fence_start(&p, &f, why), -EOWNERDEAD);
+	/* A clean end: a standby cannot take what is left. */
+	l.standby = false;
+	l.released = true;
+	assert_int_equal(witness_swap(w, &l, &v, why), 0);
+	*paused = 0;
+	assert_int_equal(fence_start(&p, &f, why), 0);
+	assert_int_equal(fence_stop(f, FENCE_END_PROTECTION, why), 0);
+	assert_int_equal(witness_read(w, &l, &v, why), 0);
+	assert_string_equal(l.session, "");
+	usleep(700000);
+	assert_int_equal(*paused, 0);
+	witness_close(w);
+	munmap(paused, 4096);
+	rig_free(&r);
+}
+
 /* --- tests: the source and the standby together ------------------------------------------------------------- */
 
 static int guest_suspend(void *ctx, char why[200])
@@ -846,7 +926,7 @@ int main(void)
 		cmocka_unit_test(test_parents), cmocka_unit_test(test_failover),
 		cmocka_unit_test(test_release_and_drop), cmocka_unit_test(test_incomplete),
 		cmocka_unit_test(test_restart), cmocka_unit_test(test_witness_file),
-		cmocka_unit_test(test_lease), cmocka_unit_test(test_by_itself),
+		cmocka_unit_test(test_lease), cmocka_unit_test(test_fence), cmocka_unit_test(test_by_itself),
 		cmocka_unit_test(test_protect), cmocka_unit_test(test_taken_over),
 		cmocka_unit_test(test_spool),
 	};
