@@ -173,7 +173,8 @@ static int pipe_write(void *ctx, const void *buf, size_t len)
 		p->waiting += part;
 		from += part;
 		len -= part;
-		pthread_cond_broadcast(&p->changed);
+		if (!p->held)
+			pthread_cond_broadcast(&p->changed);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return ret;
@@ -195,7 +196,6 @@ static void *send_thread(void *arg)
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		bool idle;
 		struct chunk *c;
 		int ret;
 
@@ -204,12 +204,10 @@ static void *send_thread(void *arg)
 		if (p->drop || p->err || !p->first)
 			break;
 		c = take_locked(p);
-		idle = !p->first;
 		p->sent = true;
 		pthread_mutex_unlock(&p->lock);
+		/* What the line gathers is flushed once, by spool_pipe_finish(). */
 		ret = p->to->write(p->to->ctx, c->bytes, c->len);
-		if (!ret && idle && p->to->flush)
-			ret = p->to->flush(p->to->ctx);
 		pthread_mutex_lock(&p->lock);
 		p->waiting -= c->len;
 		p->err = ret;
