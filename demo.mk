@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo, make bench, make iso.
+# make demo, make demo-ft, make bench, make iso.
 #
 #   demo   two emulated hosts, a guest that moves (bench/demo.py)
+#   demo-ft  one of two emulated hosts loses its power, and the guest goes on at the
+#          other (bench/demo_ft.py)
 #   bench  measure; ONLY=migrate|live|checkpoint|platform|micro, REPEAT=N, WITH_XEN=1
 #   iso    build/godwit.iso: GRUB2 for BIOS and UEFI, hypervisor, dom0 kernel, initrd.
 #          Without more words dom0 is a busybox shell in memory on the serial line;
@@ -15,12 +17,16 @@ ISO_INITRD ?= $(LAB)/bringup.cpio.gz
 ISO_HV_ARGS ?= dom0_mem=512M
 ISO_DOM0_ARGS ?= console=hvc0
 
-.PHONY: demo demo-parts bench iso
+.PHONY: demo demo-ft demo-parts bench iso
 demo-parts: hypervisor progs image
 
 demo: deps
 	$(SUBMAKE) demo-parts
 	$(Q)$(PYTHON) bench/demo.py
+
+demo-ft: deps
+	$(SUBMAKE) demo-parts
+	$(Q)$(PYTHON) bench/demo_ft.py
 
 bench: deps
 	$(SUBMAKE) demo-parts

@@ -83,10 +83,13 @@ checkpoint_SRCS = checkpoint/main.c checkpoint/cmd.c checkpoint/cmd_verify.c \
 checkpoint_LIBS = $(STREAM_LIBS) $(STORE_LIBS) $(CHAIN_LIBS) $(TOOLSTACK_DOMAIN_LIBS) -lpthread
 
 # What needs a hypervisor: taking a checkpoint, and coming back from one.
-TAKE_SRCS = checkpoint/cmd_take.c checkpoint/cmd_schedule.c checkpoint/take.c \
-	checkpoint/take_keep.c checkpoint/lock.c migrate/schedule.c migrate/client.c migrate/wire.c migrate/ledger.c \
-	checkpoint/guard.c checkpoint/cmd_restore.c \
-	checkpoint/image.c checkpoint/image_chain.c checkpoint/lazy.c checkpoint/suspend.c \
+# ... and a standby on another host (docs/fault-tolerance.md).
+PROTECT_SRCS := checkpoint/cmd_standby.c checkpoint/cmd_failover.c migrate/protect.c \
+	migrate/fence.c migrate/outbox.c migrate/witness.c migrate/spool.c
+TAKE_SRCS = $(PROTECT_SRCS) checkpoint/cmd_take.c checkpoint/cmd_schedule.c checkpoint/take.c \
+	checkpoint/take_keep.c checkpoint/lock.c migrate/schedule.c migrate/client.c migrate/wire.c \
+	migrate/ledger.c checkpoint/guard.c checkpoint/cmd_restore.c checkpoint/image.c \
+	checkpoint/image_chain.c checkpoint/lazy.c checkpoint/suspend.c \
 	toolstack/options.c $(sort $(STORE_SRCS) $(MOVE_SRCS) $(STREAM_SRCS) $(TOOLSTACK_DOMAIN_SRCS))
 
 UNIT_TESTS += test_stream

@@ -11,6 +11,7 @@
 
 #include "checkpoint/cmd.h"
 #include "checkpoint/cmd_chain.h"
+#include "checkpoint/cmd_standby.h"
 #include "checkpoint/cmd_take.h"
 #include "checkpoint/guard.h"
 
@@ -45,6 +46,10 @@ static const struct {
 	{ "take", cmd_take, "[take] DOM STORE --every 5s",
 	  "from now on take one every so often" },
 	{ "schedule", cmd_schedule, "schedule list|stop ...", "what is taken every so often" },
+	{ "standby", cmd_standby, "DOM HOST --standby [--every 200ms]",
+	  "keep a copy of a running domain on another host" },
+	{ "failover", cmd_failover, "failover [--force] DOM",
+	  "run the standby that this host keeps" },
 	{ "restore", cmd_restore_checkpoint, "restore [--lazy] [--clone] [-n NAME] STORE DOM[@ID]",
 	  "make a domain from a checkpoint" },
 	{ "verify", run_verify, "verify FILE",
@@ -97,6 +102,10 @@ int main(int argc, char **argv)
 	}
 	if (argc >= 2 && !strcmp(argv[1], "guard"))
 		return guard_main(argc - 1, argv + 1);
+	for (i = 1; i < (size_t)argc; i++) {
+		if (!strcmp(argv[i], "--standby"))
+			return cmd_standby(argc, argv);
+	}
 	if (argc >= 3) {
 		argv[0] = (char *)"take";	/* checkpoint DOM STORE */
 		return cmd_take(argc, argv);

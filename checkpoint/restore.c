@@ -19,14 +19,17 @@ struct vcpu_state {
 
 struct restore {
 	struct hcall *hcall;
-	struct stream_reader *reader;
+	struct stream_reader *reader;	/* of the stream in hand */
 	const struct restore_hooks *hooks;
 	void *ctx;
 	struct restore_result *out;
 
 	bool prepared;
+	bool described;			/* the stream in hand has said what it is of */
+	uint8_t uuid[16];
 	uint64_t pfn_limit;
 	uint8_t *types;			/* per pfn: last type received */
+	uint8_t *seen;			/* per pfn: in this stream; NULL: nothing was before it */
 	struct stream_batch *batch;	/* hypercall memory, as are the next two */
 	uint8_t *pages;
 	uint8_t *shared_info;
@@ -34,6 +37,11 @@ struct restore {
 
 	unsigned int nr_vcpus;
 	struct vcpu_state vcpus[STREAM_VCPUS_MAX];
+
+	uint64_t *leaves;		/* hypercall memory: p2m list */
+	size_t leaf_bytes;
+	uint32_t nr_leaves;
+	uint64_t max_pfn;
 
 	bool last_round;
 	bool has_final;
@@ -79,8 +87,8 @@ static int check_size(struct restore *r, const Stream__DomainInfo *d)
 	return 0;
 }
 
-static int on_domain(struct restore *r, const Stream__StreamInfo *info,
-		     const Stream__DomainInfo *d)
+static int prepare(struct restore *r, const Stream__StreamInfo *info,
+		   const Stream__DomainInfo *d)
 {
 	char why[200] = "";
 	int ret;
@@ -101,6 +109,20 @@ static int on_domain(struct restore *r, const Stream__StreamInfo *info,
 	if (!r->types || !r->batch || !r->pages || !r->shared_info)
 		return fail(r, -ENOMEM, "out of memory");
 	memset(r->types, TYPE_NONE, r->pfn_limit);
+	if (d->uuid.len == sizeof(r->uuid))
+		memcpy(r->uuid, d->uuid.data, sizeof(r->uuid));
+	return 0;
+}
+
+static int on_domain(struct restore *r, const Stream__StreamInfo *info,
+		     const Stream__DomainInfo *d)
+{
+	r->described = true;
+	if (!r->prepared)
+		return prepare(r, info, d);
+	if (d->vcpus != r->nr_vcpus || d->pfn_limit != r->pfn_limit ||
+	    d->uuid.len != sizeof(r->uuid) || memcmp(d->uuid.data, r->uuid, sizeof(r->uuid)))
+		return fail(r, -EBADMSG, "the stream is of another domain than the one before");
 	return 0;
 }
 
@@ -117,8 +139,11 @@ static int on_pages(struct restore *r)
 	if (ret)
 		return fail(r, ret, "writing guest frames from pfn 0x%llx: %s",
 			    (unsigned long long)b->pfns[0], strerror(-ret));
-	for (unsigned int i = 0; i < b->nr; i++)
+	for (unsigned int i = 0; i < b->nr; i++) {
 		r->types[b->pfns[i]] = b->types[i] == GODWIT_PAGE_DELTA ? GODWIT_PAGE_DATA : b->types[i];
+		if (r->seen)
+			r->seen[b->pfns[i]] = 1;
+	}
 	if (r->hooks->batch)
 		return r->hooks->batch(r->ctx, stream_reader_totals(r->reader));
 	return 0;
@@ -209,7 +234,7 @@ static int read_all(struct restore *r)
 		} else if (rec.type == STREAM_DOMAIN) {
 			ret = info ? on_domain(r, info, rec.domain)
 				   : fail(r, -EBADMSG, "DOMAIN_INFO before STREAM_INFO");
-		} else if (!r->prepared) {
+		} else if (!r->described) {
 			ret = fail(r, -EBADMSG, "%s before DOMAIN_INFO", stream_type_name(rec.type));
 		} else {
 			ret = on_record(r, &rec);
@@ -268,23 +293,17 @@ static int finish(struct restore *r, uint64_t nr_pins)
 		.store_evtchn = r->out->ids.store_port,
 		.console_evtchn = r->out->ids.console_port,
 	};
-	const uint64_t *leaves = stream_reader_p2m(r->reader, &op.nr_leaves, &op.max_pfn);
-	size_t leaf_bytes = (size_t)op.nr_leaves * sizeof(uint64_t);
 	size_t pin_bytes = nr_pins * sizeof(uint64_t);
-	uint64_t *p2m, *pins;
+	uint64_t *pins;
 	int ret;
 
-	if (!leaves || !leaf_bytes)
-		return fail(r, -EBADMSG, "no p2m list in the stream");
-	p2m = hcall_buf_alloc(r->hcall, leaf_bytes);
 	pins = hcall_buf_alloc(r->hcall, pin_bytes);
-	if (!p2m || !pins) {
-		ret = fail(r, -ENOMEM, "out of memory");
-		goto out;
-	}
-	memcpy(p2m, leaves, leaf_bytes);
+	if (!pins)
+		return fail(r, -ENOMEM, "out of memory");
 	collect_pins(r, pins);
-	op.p2m_leaves = (uintptr_t)p2m;
+	op.p2m_leaves = (uintptr_t)r->leaves;
+	op.nr_leaves = r->nr_leaves;
+	op.max_pfn = r->max_pfn;
 	op.pins = (uintptr_t)pins;
 	ret = hcall_godwit_finish_restore(r->hcall, &op);
 	if (ret) {
@@ -295,7 +314,6 @@ static int finish(struct restore *r, uint64_t nr_pins)
 	r->out->console_mfn = op.console_mfn;
 	r->out->pin_us = op.restore_us;
 out:
-	hcall_buf_free(r->hcall, p2m, leaf_bytes);
 	hcall_buf_free(r->hcall, pins, pin_bytes);
 	return ret;
 }
@@ -317,43 +335,152 @@ static int set_contexts(struct restore *r)
 	return 0;
 }
 
-static void restore_free(struct restore *r)
+/* --- a stream of several ------------------------------------------------------------------ */
+
+static void forget_vcpus(struct restore *r)
 {
-	for (unsigned int i = 0; i < STREAM_VCPUS_MAX; i++)
+	for (unsigned int i = 0; i < STREAM_VCPUS_MAX; i++) {
 		if (r->vcpus[i].bytes)
 			hcall_buf_free(r->hcall, r->vcpus[i].bytes, r->vcpus[i].size);
+		r->vcpus[i] = (struct vcpu_state) { 0 };
+	}
+}
+
+/* The reader's list ends with it. */
+static int keep_p2m(struct restore *r)
+{
+	const uint64_t *leaves = stream_reader_p2m(r->reader, &r->nr_leaves, &r->max_pfn);
+	size_t bytes = (size_t)r->nr_leaves * sizeof(uint64_t);
+
+	if (!leaves || !bytes)
+		return fail(r, -EBADMSG, "no p2m list in the stream");
+	if (bytes != r->leaf_bytes) {
+		hcall_buf_free(r->hcall, r->leaves, r->leaf_bytes);
+		r->leaf_bytes = 0;
+		r->leaves = hcall_buf_alloc(r->hcall, bytes);
+		if (!r->leaves)
+			return fail(r, -ENOMEM, "out of memory");
+		r->leaf_bytes = bytes;
+	}
+	memcpy(r->leaves, leaves, bytes);
+	return 0;
+}
+
+static int give_back(struct restore *r, unsigned int nr)
+{
+	struct stream_batch *b = r->batch;
+	int ret = hcall_godwit_write_frames_all(r->hcall, r->out->ids.domid, b->pfns, b->types,
+						r->pages, nr);
+
+	if (ret)
+		return fail(r, ret, "giving back guest frames: %s", strerror(-ret));
+	for (unsigned int i = 0; i < nr; i++)
+		r->types[b->pfns[i]] = GODWIT_PAGE_ABSENT;
+	return 0;
+}
+
+/* A full stream says nothing of pfns that have no frame; an older one may have. */
+static int drop_unmentioned(struct restore *r)
+{
+	unsigned int nr = 0;
+	int ret = 0;
+
+	for (uint64_t pfn = 0; !ret && pfn < r->pfn_limit; pfn++) {
+		if (r->seen[pfn] || r->types[pfn] == TYPE_NONE ||
+		    r->types[pfn] == GODWIT_PAGE_ABSENT)
+			continue;
+		r->batch->pfns[nr] = pfn;
+		r->batch->types[nr++] = GODWIT_PAGE_ABSENT;
+		if (nr == STREAM_BATCH_MAX) {
+			ret = give_back(r, nr);
+			nr = 0;
+		}
+	}
+	return !ret && nr ? give_back(r, nr) : ret;
+}
+
+int restore_apply(struct restore *r, struct stream_reader *reader, bool child)
+{
+	bool again = r->prepared && !child;
+	int ret;
+
+	r->reader = reader;
+	r->described = r->last_round = r->has_final = r->has_shared_info = false;
+	r->has_nr_pinned = false;
+	r->out->error[0] = '\0';
+	forget_vcpus(r);
+	if (again) {
+		r->seen = calloc(1, r->pfn_limit);
+		if (!r->seen)
+			return fail(r, -ENOMEM, "out of memory");
+	}
+	ret = read_all(r);
+	if (!ret && again)
+		ret = drop_unmentioned(r);
+	if (!ret)
+		ret = keep_p2m(r);
+	free(r->seen);
+	r->seen = NULL;
+	r->reader = NULL;
+	r->out->pages = stream_reader_totals(reader)->pages;
+	r->out->bytes = stream_reader_totals(reader)->bytes;
+	return ret;
+}
+
+int restore_complete(struct restore *r)
+{
+	uint64_t nr_pins;
+	int ret = check_complete(r, &nr_pins);
+
+	if (!ret) {
+		phase(r, "finish");
+		ret = finish(r, nr_pins);
+	}
+	if (!ret) {
+		phase(r, "contexts");
+		ret = set_contexts(r);
+	}
+	if (!ret && r->hooks->complete)
+		ret = r->hooks->complete(r->ctx, r->out);
+	return ret;
+}
+
+int restore_new(struct hcall *h, const struct restore_hooks *hooks, void *ctx,
+		struct restore_result *out, struct restore **r)
+{
+	*out = (struct restore_result) { 0 };
+	*r = calloc(1, sizeof(**r));
+	if (!*r)
+		return -ENOMEM;
+	**r = (struct restore) { .hcall = h, .hooks = hooks, .ctx = ctx, .out = out };
+	return 0;
+}
+
+void restore_free(struct restore *r)
+{
+	if (!r)
+		return;
+	forget_vcpus(r);
+	hcall_buf_free(r->hcall, r->leaves, r->leaf_bytes);
 	hcall_buf_free(r->hcall, r->batch, sizeof(*r->batch));
 	hcall_buf_free(r->hcall, r->pages, STREAM_BATCH_BYTES);
 	hcall_buf_free(r->hcall, r->shared_info, STREAM_PAGE_SIZE);
 	free(r->types);
+	free(r);
 }
 
 int restore_domain(struct hcall *h, struct stream_reader *reader,
 		   const struct restore_hooks *hooks, void *ctx,
 		   struct restore_result *out)
 {
-	struct restore r = {
-		.hcall = h, .reader = reader, .hooks = hooks, .ctx = ctx, .out = out,
-	};
-	uint64_t nr_pins;
-	int ret;
+	struct restore *r;
+	int ret = restore_new(h, hooks, ctx, out, &r);
 
-	*out = (struct restore_result) { 0 };
-	ret = read_all(&r);
+	if (ret)
+		return ret;
+	ret = restore_apply(r, reader, false);
 	if (!ret)
-		ret = check_complete(&r, &nr_pins);
-	if (!ret) {
-		phase(&r, "finish");
-		ret = finish(&r, nr_pins);
-	}
-	if (!ret) {
-		phase(&r, "contexts");
-		ret = set_contexts(&r);
-	}
-	out->pages = stream_reader_totals(reader)->pages;
-	out->bytes = stream_reader_totals(reader)->bytes;
-	if (!ret && hooks->complete)
-		ret = hooks->complete(ctx, out);
-	restore_free(&r);
+		ret = restore_complete(r);
+	restore_free(r);
 	return ret;
 }

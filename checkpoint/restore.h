@@ -5,6 +5,10 @@
  * Invariant: nothing of the stream is believed before it was checked, here or
  * by the reader; and the domain does not run when restore_domain() returns, on
  * success or failure.  Whoever prepared the domain destroys it on failure.
+ *
+ * Two ways: restore_domain() reads one stream and completes the domain; a struct
+ * restore takes a full checkpoint and then its children, one after another, and is
+ * completed when somebody needs it (migrate/standby.h).
  */
 #ifndef CHECKPOINT_RESTORE_H
 #define CHECKPOINT_RESTORE_H
@@ -78,5 +82,43 @@ struct restore_result {
 int restore_domain(struct hcall *h, struct stream_reader *reader,
 		   const struct restore_hooks *hooks, void *ctx,
 		   struct restore_result *out);
+
+struct restore;
+
+/**
+ * restore_new() - the state of a domain that is built of several streams.
+ * @h, @hooks, @ctx: as restore_domain()'s; must stay
+ * @out:   totals and the cause of a failure; must stay
+ * @r:     gets it; restore_free() it
+ *
+ * Return: 0; -ENOMEM.
+ */
+int restore_new(struct hcall *h, const struct restore_hooks *hooks, void *ctx,
+		struct restore_result *out, struct restore **r);
+
+/**
+ * restore_apply() - take in one stream, from header to END.
+ * @r:      it
+ * @reader: nothing read from it yet; a child needs stream_reader_allow_parent()
+ * @child:  the stream holds only what changed since the last one; otherwise
+ *          pages that it does not mention are given back
+ *
+ * The first one calls the hook prepare(); a later one must describe the same
+ * domain.  After a failure the domain is of no stream at all: only a complete
+ * stream that is no child can repair it.
+ * Return: as restore_domain()'s.
+ */
+int restore_apply(struct restore *r, struct stream_reader *reader, bool child);
+
+/**
+ * restore_complete() - from parts to a domain: page tables, p2m, vCPUs.
+ * @r: its last restore_apply() succeeded
+ *
+ * Once.  Return: as restore_domain()'s.
+ */
+int restore_complete(struct restore *r);
+
+/** restore_free() - free the state (NULL is fine); the domain stays as it is. */
+void restore_free(struct restore *r);
 
 #endif

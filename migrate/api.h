@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+#include "migrate/standby.h"
 #include "migrate/target.h"
 
 #define API_BODY_MAX	(512u * 1024)
@@ -19,6 +20,7 @@
 enum api_kind {
 	API_REPLY,			/* answer @json with @status */
 	API_UPGRADE,			/* hand the connection to session @id */
+	API_UPGRADE_STANDBY,		/* ... to standby @id */
 };
 
 struct api_answer {
@@ -40,5 +42,14 @@ struct api_answer {
  */
 void api_handle(struct target *t, json_t *health, const char *method, const char *path,
 		const char *body, size_t len, struct api_answer *out);
+
+/**
+ * api_handle_standby() - the same for paths that begin with "/v1/standbys".
+ * @t: NULL where there is no such registry: 404
+ *
+ * Return: false if the path is another one; then @out is untouched.
+ */
+bool api_handle_standby(struct standbys *t, const char *method, const char *path,
+			const char *body, size_t len, struct api_answer *out);
 
 #endif

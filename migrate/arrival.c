@@ -23,7 +23,7 @@
 struct arrival {
 	struct domain_new dom;
 	struct domain_config cfg;
-	bool renamed;
+	const char *suffix;		/* constant text */
 };
 
 struct voice {
@@ -111,9 +111,9 @@ static void take_name(struct arrival *a)
 	size_t len = strlen(a->cfg.name);
 	struct toolstack ts = { 0 };
 
-	if (len <= strlen(ARRIVAL_SUFFIX) || toolstack_open(&ts, TOOLSTACK_HCALL | TOOLSTACK_XS))
+	if (len <= strlen(a->suffix) || toolstack_open(&ts, TOOLSTACK_HCALL | TOOLSTACK_XS))
 		return;
-	a->cfg.name[len - strlen(ARRIVAL_SUFFIX)] = '\0';
+	a->cfg.name[len - strlen(a->suffix)] = '\0';
 	for (int i = 0; i < RENAME_TRIES; i++) {
 		domid_t other;
 
@@ -157,14 +157,14 @@ static void *arrival_thread(void *arg)
 	join_console(&a->dom);
 	announce_all(a->dom.domid, &a->cfg);
 	domain_monitor_spawn(a->dom.domid);
-	if (a->renamed)
+	if (a->suffix)
 		take_name(a);
 	config_release(&a->cfg);
 	free(a);
 	return NULL;
 }
 
-void arrival_start(const struct domain_new *dom, const struct domain_config *cfg, bool renamed)
+void arrival_start(const struct domain_new *dom, const struct domain_config *cfg, const char *suffix)
 {
 	struct arrival *a = calloc(1, sizeof(*a));
 	pthread_t thread;
@@ -175,7 +175,7 @@ void arrival_start(const struct domain_new *dom, const struct domain_config *cfg
 		return;
 	}
 	a->dom = *dom;
-	a->renamed = renamed;
+	a->suffix = suffix;
 	if (pthread_create(&thread, NULL, arrival_thread, a)) {
 		log_warn("domain %u: no thread to announce it", dom->domid);
 		config_release(&a->cfg);

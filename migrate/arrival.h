@@ -9,19 +9,18 @@
 #ifndef MIGRATE_ARRIVAL_H
 #define MIGRATE_ARRIVAL_H
 
-#include <stdbool.h>
-
 #include "toolstack/domain.h"
 
 #define ARRIVAL_SUFFIX "--incoming"
+#define ARRIVAL_STANDBY "--standby"
 
 /**
  * arrival_start() - begin, in a thread of its own; returns at once.
  * @dom:     the guest.  If its rings are known they are written to xenstore
  *           first: xenconsoled joins by that, xenstored has it already
  * @cfg:     copied
- * @renamed: its name ends in ARRIVAL_SUFFIX and shall lose that
+ * @suffix:  its name ends in this and shall lose it; NULL: it has its own name
  */
-void arrival_start(const struct domain_new *dom, const struct domain_config *cfg, bool renamed);
+void arrival_start(const struct domain_new *dom, const struct domain_config *cfg, const char *suffix);
 
 #endif

@@ -30,6 +30,7 @@
 
 struct client {
 	char *url;
+	const char *root;		/* of the paths: moves or standbys */
 	unsigned int timeout_ms;
 	CURLSH *names;			/* a name is looked up once, not per connection */
 	CURL *control;
@@ -162,7 +163,7 @@ static void common_options(struct client *c, CURL *h, char *errbuf)
 
 static bool is_prepare(const char *path)
 {
-	return !strcmp(path, "/v1/sessions");
+	return !strcmp(path, "/v1/sessions") || !strcmp(path, CLIENT_STANDBYS);
 }
 
 /* 0: there is no time left. */
@@ -329,9 +330,9 @@ static int upgrade(struct client *c, int fd, const char *session, char why[200])
 	int ret;
 
 	snprintf(text, sizeof(text),
-		 "GET /v1/sessions/%s/stream HTTP/1.1\r\nHost: %s\r\n"
+		 "GET %s/%s/stream HTTP/1.1\r\nHost: %s\r\n"
 		 "Connection: Upgrade\r\nUpgrade: " CLIENT_UPGRADE "\r\n\r\n",
-		 session, c->url + strlen("http://"));
+		 c->root, session, c->url + strlen("http://"));
 	ret = send_all(c, fd, text);
 	if (!ret)
 		ret = read_header(c, fd, header, sizeof(header));
@@ -434,6 +435,7 @@ int client_new(const char *url, unsigned int timeout_ms, struct client **out)
 	if (!c)
 		return -ENOMEM;
 	c->url = strdup(url);
+	c->root = "/v1/sessions";
 	c->timeout_ms = timeout_ms;
 	c->names = curl_share_init();
 	c->control = curl_easy_init();
@@ -449,6 +451,11 @@ int client_new(const char *url, unsigned int timeout_ms, struct client **out)
 void client_set_cancel(struct client *c, const volatile sig_atomic_t *cancel)
 {
 	c->cancel = cancel;
+}
+
+void client_use_standbys(struct client *c)
+{
+	c->root = CLIENT_STANDBYS;
 }
 
 void client_free(struct client *c)

@@ -14,6 +14,9 @@
 /** The protocol that is asked for in the Upgrade header. */
 #define CLIENT_UPGRADE "godwit-stream/1"
 
+/** Where standbys are asked about (migrate/api.h). */
+#define CLIENT_STANDBYS "/v1/standbys"
+
 struct client;
 
 /**
@@ -28,6 +31,9 @@ int client_new(const char *url, unsigned int timeout_ms, struct client **out);
 
 /** client_set_cancel() - a flag that, once nonzero, ends a prepare with -ECANCELED. */
 void client_set_cancel(struct client *c, const volatile sig_atomic_t *cancel);
+
+/** client_use_standbys() - connect() is to the stream of a standby, not of a move. */
+void client_use_standbys(struct client *c);
 
 /** client_free() - close all; NULL is allowed. */
 void client_free(struct client *c);

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "checkpoint/cmd_standby.h"
 #include "migrate/host.h"
 #include "migrate/recover.h"
 #include "migrate/schedule_job.h"
@@ -24,6 +25,9 @@
 #include "migrate/session.h"
 #include "toolstack/lib/io.h"
 #include "toolstack/lib/log.h"
+
+#define STANDBY_DIR	"/var/lib/godwit/standby"
+#define STANDBY_SPOOL_DIR "/var/lib/godwit"
 
 #define SWEEP_TICKS	5		/* seconds between two looks for dead processes */
 #define SWEEP_TIMEOUT_MS 3000u
@@ -105,6 +109,23 @@ static void write_url(struct server *s)
 		ret = io_write_file_atomic(SESSION_DAEMON_FILE, url, strlen(url), 0644);
 	if (ret)
 		log_warn_errno(ret, "cannot write %s", SESSION_DAEMON_FILE);
+}
+
+static int open_standbys(const char *url, struct standbys **out)
+{
+	struct standbys_params p = {
+		.ops = &host_ops, .dir = STANDBY_DIR, .state_dir = STANDBY_STATE_DIR,
+		.spool_dir = STANDBY_SPOOL_DIR, .address = url,
+	};
+	int ret = io_mkdir_parents(STANDBY_DIR "/x");
+
+	if (!ret)
+		ret = io_mkdir_parents(STANDBY_STATE_DIR "/x");
+	if (!ret)
+		ret = standbys_open(&p, out);
+	if (ret)
+		log_errno(ret, "cannot use %s", STANDBY_DIR);
+	return ret;
 }
 
 static void loop(struct target *t)
@@ -209,6 +230,8 @@ int main(int argc, char **argv)
 	struct schedules *scheds;
 	struct target *target;
 	struct server *server;
+	struct standbys *standbys = NULL;
+	char url[300];
 	json_t *health;
 	int ret, code = parse_options(argc, argv, &o);
 
@@ -233,6 +256,9 @@ int main(int argc, char **argv)
 		target_close(target);
 		return 1;
 	}
+	/* Without standbys moves still work. */
+	if (!server_url(server, url, sizeof(url)) && !open_standbys(url, &standbys))
+		server_set_standbys(server, standbys);
 	log_info("listening on %s, port %u", o.listen, server_port(server));
 	write_url(server);
 	ret = schedules_run(scheds);
@@ -243,6 +269,7 @@ int main(int argc, char **argv)
 	unlink(SESSION_DAEMON_FILE);
 	server_stop(server);
 	schedules_close(scheds);
+	standbys_close(standbys);
 	target_close(target);
 	json_decref(health);
 	return 0;

@@ -27,6 +27,9 @@ UNIT_TESTS += test_take_lock
 test_take_lock_SRCS := tests/unit/test_take_lock.c checkpoint/lock.c toolstack/lib/uuid.c \
 	toolstack/lib/log.c toolstack/lib/io.c
 
+# Standbys: the side that keeps one, and what both sides share.
+STANDBY_SRCS := migrate/standby.c migrate/spool.c migrate/witness.c
+
 UNIT_TESTS += test_session_save
 test_session_save_SRCS := tests/unit/test_session_save.c tests/unit/fake/fake_hcall.c \
 	$(MOVE_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)
@@ -35,8 +38,8 @@ test_session_save_LIBS := $(STREAM_LIBS) -ljansson -lpthread
 UNIT_TESTS += test_session_move
 test_session_move_SRCS := tests/unit/test_session_move.c tests/unit/fake/fake_hcall.c \
 	$(SESSION_SRCS) $(MOVE_SRCS) migrate/policy.c migrate/ledger.c migrate/progress.c \
-	migrate/client.c migrate/server.c migrate/api.c $(SCHEDULE_SRCS) $(CONFIG_SRCS) \
-	$(STREAM_SRCS)
+	migrate/client.c migrate/server.c migrate/api.c $(SCHEDULE_SRCS) $(STANDBY_SRCS) \
+	$(CONFIG_SRCS) $(STREAM_SRCS)
 test_session_move_LIBS := $(STREAM_LIBS) -lcurl -lmicrohttpd -ljansson -lpthread -lm
 
 MIGRATE_PLAIN_SRCS := migrate/costs.c migrate/policy.c migrate/ledger.c migrate/progress.c
@@ -49,10 +52,17 @@ PROGS += migrate godwitd
 migrate_SRCS = migrate/main.c $(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 migrate_LIBS = $(MOVE_HOST_LIBS)
 godwitd_SRCS = migrate/daemon.c migrate/server.c migrate/api.c migrate/host.c migrate/arrival.c migrate/fdb.c \
-	$(NET_ARP_LIB_SRCS) $(SCHEDULE_SRCS) \
+	$(NET_ARP_LIB_SRCS) $(SCHEDULE_SRCS) $(STANDBY_SRCS) \
 	$(MOVE_HOST_SRCS) $(TOOLSTACK_DOMAIN_SRCS)
 godwitd_LIBS = $(MOVE_HOST_LIBS) -lmicrohttpd
 
 # godwit save, godwit restore: toolstack/files.mk adds these to godwit.
 SAVE_CMD_SRCS := checkpoint/cmd_save.c checkpoint/lock.c checkpoint/image.c checkpoint/suspend.c \
 	$(MOVE_SRCS) $(STREAM_SRCS)
+
+UNIT_TESTS += test_standby
+test_standby_SRCS := tests/unit/test_standby.c tests/unit/fake/fake_hcall.c \
+	$(STANDBY_SRCS) migrate/protect.c migrate/fence.c migrate/journal.c migrate/wire.c \
+	migrate/session.c migrate/target.c migrate/ledger.c \
+	$(MOVE_SRCS) $(CONFIG_SRCS) $(STREAM_SRCS)
+test_standby_LIBS := $(STREAM_LIBS) -lcurl -ljansson -lpthread -lm

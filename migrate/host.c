@@ -24,7 +24,7 @@ struct host {
 	struct toolstack ts;
 	struct domain_config cfg;
 	struct domain_new dom;
-	bool renamed;			/* built under a temporary name */
+	const char *suffix;		/* of the temporary name it was built under, or NULL */
 };
 
 /* --- warming up ---------------------------------------------------------------------- */
@@ -102,17 +102,20 @@ static int check_memory(struct toolstack *ts, const struct target_demand *d, cha
 
 /*
  * Within one host both copies live side by side for a while: the new one gets
- * the name when the old one is gone.
+ * the name when the old one is gone.  A standby gets it when it is activated.
  */
-static int choose_name(struct host *h, char why[200])
+static int choose_name(struct host *h, bool standby, char why[200])
 {
 	size_t len = strlen(h->cfg.name);
 
-	h->renamed = find_domain(&h->ts, has_uuid, h->cfg.uuid);
-	if (h->renamed) {
-		if (len + strlen(ARRIVAL_SUFFIX) > CONFIG_MAX_NAME)
-			h->cfg.name[CONFIG_MAX_NAME - strlen(ARRIVAL_SUFFIX)] = '\0';
-		strcat(h->cfg.name, ARRIVAL_SUFFIX);
+	if (standby)
+		h->suffix = ARRIVAL_STANDBY;
+	else if (find_domain(&h->ts, has_uuid, h->cfg.uuid))
+		h->suffix = ARRIVAL_SUFFIX;
+	if (h->suffix) {
+		if (len + strlen(h->suffix) > CONFIG_MAX_NAME)
+			h->cfg.name[CONFIG_MAX_NAME - strlen(h->suffix)] = '\0';
+		strcat(h->cfg.name, h->suffix);
 	}
 	if (!find_domain(&h->ts, has_name, h->cfg.name))
 		return 0;
@@ -132,7 +135,7 @@ static int check(struct host *h, const struct target_demand *d, char why[200],
 	if (ret)
 		return ret;
 	*refusal = TARGET_REFUSED_NAME;
-	return choose_name(h, why);
+	return choose_name(h, d->standby, why);
 }
 
 static int build(struct host *h, enum target_refusal *refusal)
@@ -232,7 +235,7 @@ static void host_announce(void *host)
 {
 	struct host *h = host;
 
-	arrival_start(&h->dom, &h->cfg, h->renamed);
+	arrival_start(&h->dom, &h->cfg, h->suffix);
 }
 
 static void host_destroy(void *host)
@@ -284,7 +287,7 @@ static void host_unpause_found(void *ctx, domid_t domid, const uint8_t uuid[16])
 		return;
 	domain_unpause(&ts, domid);
 	if (!domain_config_load(&ts, domid, &cfg))
-		arrival_start(&dom, &cfg, false);
+		arrival_start(&dom, &cfg, NULL);
 	config_release(&cfg);
 	toolstack_close(&ts);
 }

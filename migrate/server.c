@@ -34,26 +34,34 @@
 struct server {
 	struct target *target;
 	struct schedules *scheds;
+	struct standbys *standbys;	/* NULL until server_set_standbys(); atomic */
 	json_t *health;
 	unsigned int idle_ms;
 	struct MHD_Daemon *http;
 	pthread_mutex_t lock;		/* of data[] and stopping */
 	int data[MAX_DATA];		/* sockets of upgraded connections, -1 free */
+	char standby[MAX_DATA][SESSION_ID_BYTES]; /* what they feed; "": a move */
 	bool stopping;
 };
 
 /* --- data connections -------------------------------------------------------------- */
 
-static int data_enter(struct server *s, int fd)
+/* A source that connects again is surer than the end of its last line. */
+static int data_enter(struct server *s, int fd, const char *standby)
 {
 	int slot = -1;
 
 	pthread_mutex_lock(&s->lock);
+	for (unsigned int i = 0; *standby && i < MAX_DATA; i++)
+		if (s->data[i] >= 0 && !strcmp(s->standby[i], standby))
+			shutdown(s->data[i], SHUT_RDWR);
 	for (unsigned int i = 0; i < MAX_DATA && slot < 0 && !s->stopping; i++)
 		if (s->data[i] < 0)
 			slot = (int)i;
-	if (slot >= 0)
+	if (slot >= 0) {
 		s->data[slot] = fd;
+		snprintf(s->standby[slot], sizeof(s->standby[slot]), "%s", standby);
+	}
 	pthread_mutex_unlock(&s->lock);
 	return slot;
 }
@@ -87,7 +95,12 @@ static void data_cut_all(struct server *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void receive(struct server *s, const char *id, int fd)
+static struct standbys *standbys_of(struct server *s)
+{
+	return __atomic_load_n(&s->standbys, __ATOMIC_ACQUIRE);
+}
+
+static void receive(struct server *s, const char *id, int fd, bool standby)
 {
 	struct stream_fd in = { 0 }, out = { 0 };
 	int one = 1, buffer = SOCKET_BUFFER;
@@ -100,9 +113,11 @@ static void receive(struct server *s, const char *id, int fd)
 	if (!ret)
 		ret = stream_fd_init(&out, fd, (int)s->idle_ms);
 	if (!ret)
-		ret = target_receive(s->target, id, &in.io, &out.io);
+		ret = standby ? standbys_serve(standbys_of(s), id, &in.io, &out.io)
+			      : target_receive(s->target, id, &in.io, &out.io);
 	if (ret)
-		log_warn_errno(ret, "session %s did not arrive", id);
+		log_warn_errno(ret, standby ? "standby %s lost its source" :
+			       "session %s did not arrive", id);
 	stream_fd_release(&in);
 	stream_fd_release(&out);
 }
@@ -112,6 +127,7 @@ static void receive(struct server *s, const char *id, int fd)
 /* A request on its way in. */
 struct request {
 	char id[SESSION_ID_BYTES];	/* of the session to upgrade to */
+	bool standby;			/* ... which is a standby */
 	char *body;
 	size_t len;
 	bool too_long;
@@ -124,12 +140,13 @@ static void on_upgrade(void *cls, struct MHD_Connection *c, void *con_cls, const
 	const struct request *rq = con_cls;
 	struct server *s = cls;
 	char id[SESSION_ID_BYTES];
-	int slot = data_enter(s, sock);
+	bool standby = rq->standby;
+	int slot = data_enter(s, sock, standby ? rq->id : "");
 
 	/* A source waits for the 101 before it sends: there is nothing extra. */
 	if (slot >= 0 && !extra_len) {
 		memcpy(id, rq->id, sizeof(id));
-		receive(s, id, sock);
+		receive(s, id, sock, standby);
 	}
 	if (slot >= 0)
 		data_leave(s, slot);
@@ -235,8 +252,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 				  json_pack("{s:s}", "error", "the body is too long"));
 	if (schedule_api_is_mine(path))
 		return serve_schedules(s, c, method, path, rq);
-	api_handle(s->target, s->health, method, path, rq->body, rq->len, &answer);
-	if (answer.kind == API_UPGRADE) {
+	if (!api_handle_standby(standbys_of(s), method, path, rq->body, rq->len, &answer))
+		api_handle(s->target, s->health, method, path, rq->body, rq->len, &answer);
+	if (answer.kind != API_REPLY) {
+		rq->standby = answer.kind == API_UPGRADE_STANDBY;
 		memcpy(rq->id, answer.id, sizeof(rq->id));
 		return reply_upgrade(s, c);
 	}
@@ -322,6 +341,11 @@ int server_start(struct target *t, struct schedules *scheds, json_t *health, con
 	}
 	*out = s;
 	return 0;
+}
+
+void server_set_standbys(struct server *s, struct standbys *t)
+{
+	__atomic_store_n(&s->standbys, t, __ATOMIC_RELEASE);
 }
 
 unsigned int server_port(struct server *s)

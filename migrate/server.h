@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "migrate/standby.h"
 #include "migrate/target.h"
 
 struct schedules;
@@ -28,6 +29,9 @@ struct server;
  */
 int server_start(struct target *t, struct schedules *scheds, json_t *health, const char *listen,
 		 unsigned int idle_ms, struct server **out);
+
+/** server_set_standbys() - serve /v1/standbys too; @t outlives the server. */
+void server_set_standbys(struct server *s, struct standbys *t);
 
 /** server_port() - the port it listens on. */
 unsigned int server_port(struct server *s);

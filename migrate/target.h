@@ -45,6 +45,7 @@ struct target_demand {
 	struct domain_config cfg;
 	uint64_t tot_pages;
 	bool dry_run;			/* only ask, build nothing */
+	bool standby;			/* it gets its own name when it is activated */
 };
 
 /**

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "checkpoint/cmd_standby.h"
 #include "toolstack/cmd.h"
 #include "toolstack/domain.h"
 #include "toolstack/lib/io.h"
@@ -31,6 +32,11 @@ static void print_text(const json_t *obj, int indent)
 				printf("%*s%s %zu:\n", indent, "", key, i);
 				print_text(json_array_get(v, i), indent + 2);
 			}
+			continue;
+		}
+		if (json_is_object(v)) {
+			printf("%*s%s:\n", indent, "", key);
+			print_text(v, indent + 2);
 			continue;
 		}
 		printf("%*s%-*s : ", indent, "", 18 - indent, key);
@@ -84,6 +90,34 @@ static int host_info(struct toolstack *ts, bool json)
 	return 0;
 }
 
+/* How old would the copy on the other host be, or this one, if it were needed now? */
+static json_t *standby_read(const char *uuid, const char *kind)
+{
+	char path[128];
+	json_int_t cut;
+	json_t *j;
+
+	snprintf(path, sizeof(path), STANDBY_STATE_DIR "/%s.%s", uuid, kind);
+	j = json_load_file(path, 0, NULL);
+	cut = json_integer_value(json_object_get(j, "cut_us"));
+	if (cut > 0)
+		json_object_set_new(j, "rpo_now_us",
+				    json_integer((json_int_t)(io_now_ns() / 1000) - cut));
+	return j;
+}
+
+/* Of one protected here, or of one that waits here. */
+static void add_standby(json_t *root, const char *uuid, domid_t domid)
+{
+	json_t *held = standby_read(uuid, "held.json");
+	bool waits = json_integer_value(json_object_get(held, "domid")) == domid;
+	json_t *j = waits ? json_incref(held) : standby_read(uuid, "json");
+
+	json_decref(held);
+	if (j)
+		json_object_set_new(root, "standby", j);
+}
+
 static int domain_info(struct toolstack *ts, domid_t domid, bool json)
 {
 	struct xen_domctl_getdomaininfo info;
@@ -120,6 +154,7 @@ static int domain_info(struct toolstack *ts, domid_t domid, bool json)
 		json_decref(c);
 		config_release(&cfg);
 	}
+	add_standby(root, uuid, domid);
 	print_object(root, json);
 	return 0;
 }

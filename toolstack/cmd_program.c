@@ -14,6 +14,15 @@ int cmd_program(int argc, char **argv)
 	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	char *slash;
 
+	/* A command of checkpoint's: the program is told which. */
+	if (!strcmp(argv[0], "failover")) {
+		const char *program = "checkpoint";
+		char *with[16] = { (char *)program };
+
+		for (int i = 0; i < argc && i < 14; i++)
+			with[i + 1] = argv[i];
+		return cmd_program(argc + 1 > 15 ? 15 : argc + 1, with);
+	}
 	path[len > 0 ? len : 0] = '\0';
 	slash = strrchr(path, '/');
 	/* The one of the same build first, then whatever PATH has. */

@@ -26,6 +26,8 @@ const struct command commands[] = {
 	{ "migrate", "[OPTION ...] DOM HOST[:PORT]", "move a domain to another host: migrate(1)",
 	  cmd_program },
 	{ "checkpoint", "[OPTION ...] ...", "look at stream files: checkpoint(1)", cmd_program },
+	{ "failover", "[--force] DOM", "run the standby of a domain that this host keeps",
+	  cmd_program },
 	{ "top", "[-d SECONDS] [-n TIMES]", "CPU use of the domains", cmd_top },
 	{ "dmesg", "[-c]", "messages of the hypervisor", cmd_dmesg },
 	{ "help", "[COMMAND]", "this text", cmd_help },

@@ -176,7 +176,8 @@ ROOT_PACKAGES="xen-utils-4.17 xenstore-utils libxencall1 libxenforeignmemory1
 ROOT_MODULES="xenfs xen-privcmd xen-evtchn xen-gntdev xen-gntalloc xen-netback
 	xen-blkback xen-netfront xen-blkfront bridge stp llc e1000 e1000e virtio_net
 	virtio_blk virtio_pci virtio_console ext4 loop tun veth dummy af_packet
-	crc32c_generic sch_netem sch_tbf overlay 8139cp"
+	crc32c_generic sch_netem sch_tbf sch_plug sch_ingress cls_matchall act_mirred ifb
+	overlay 8139cp"
 
 part_root() {
 	[ "$(id -u)" = 0 ] || die "the dom0 root must be made as root"

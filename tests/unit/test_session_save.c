@@ -231,7 +231,7 @@ static void test_snapshot_given_up(void **state)
 	r.cancel_at_batch = 2;
 	assert_int_equal(save_snapshot(&r, false, &snap), -ECANCELED);
 	assert_int_equal(fake_state(r.src, r.domid), FAKE_RUNNING);
-	assert_null(r.src->doms[r.domid].frozen);
+	assert_int_equal(r.src->doms[r.domid].snapshot, GODWIT_SNAPSHOT_IS_NONE);
 	assert_true(r.src->doms[r.domid].pages[0].dirty);
 	rig_release(&r);
 }

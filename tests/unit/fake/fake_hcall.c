@@ -83,19 +83,11 @@ static void guest_write(struct fake_domain *d)
 
 static void guest_step(struct fake_domain *d)
 {
-	if (d->run != FAKE_RUNNING)
+	if (d->run != FAKE_RUNNING || d->paused)
 		return;
 	d->steps++;
 	for (unsigned int i = 0; i < d->writes_per_step; i++)
 		guest_write(d);
-}
-
-static void snapshot_end(struct fake_domain *d)
-{
-	free(d->frozen);
-	free(d->in_set);
-	d->frozen = NULL;
-	d->in_set = NULL;
 }
 
 static struct fake_domain *enter(struct hcall *h, domid_t domid, int *err)
@@ -137,14 +129,19 @@ struct hcall *fake_host_new(const char *name)
 	return NULL;
 }
 
+static void domain_free(struct fake_domain *d)
+{
+	free(d->pages);
+	free(d->frozen);
+	free(d->frozen_set);
+}
+
 void fake_host_free(struct hcall *h)
 {
 	if (h->bufs)
 		die("hypercall buffers leaked");
-	for (unsigned int i = 0; i < FAKE_MAX_DOMS; i++) {
-		snapshot_end(&h->doms[i]);
-		free(h->doms[i].pages);
-	}
+	for (unsigned int i = 0; i < FAKE_MAX_DOMS; i++)
+		domain_free(&h->doms[i]);
 	for (int i = 0; i < MAX_HOSTS; i++)
 		if (hosts[i] == h)
 			hosts[i] = NULL;
@@ -165,7 +162,6 @@ domid_t fake_domain_empty(struct hcall *h, const uint8_t uuid[16], unsigned int 
 	if (domid) {
 		struct fake_domain *d = &h->doms[domid];
 
-		snapshot_end(d);
 		free(d->pages);
 		memset(d, 0, sizeof(*d));
 		d->run = FAKE_NEVER_RAN;
@@ -233,7 +229,7 @@ unsigned int fake_nr_running(const uint8_t uuid[16])
 
 	for (int i = 0; i < MAX_HOSTS; i++)
 		for (unsigned int k = 0; hosts[i] && k < FAKE_MAX_DOMS; k++)
-			nr += hosts[i]->doms[k].run == FAKE_RUNNING &&
+			nr += hosts[i]->doms[k].run == FAKE_RUNNING && !hosts[i]->doms[k].paused &&
 			      !memcmp(hosts[i]->doms[k].uuid, uuid, 16);
 	return nr;
 }
@@ -267,8 +263,7 @@ void fake_destroy(struct hcall *h, domid_t domid)
 	struct fake_domain *d = &h->doms[domid];
 
 	pthread_mutex_lock(&lock);
-	snapshot_end(d);
-	free(d->pages);
+	domain_free(d);
 	memset(d, 0, sizeof(*d));
 	pthread_mutex_unlock(&lock);
 }
@@ -366,6 +361,7 @@ int hcall_godwit_logdirty_enable_all(struct hcall *h, domid_t domid)
 	if (d->logdirty)
 		return leave(-EEXIST);
 	d->logdirty = true;
+	d->cookie = 0;
 	for (unsigned int i = 0; i < d->nr_pages; i++)
 		d->pages[i].dirty = d->pages[i].hw_dirty = false;
 	return leave(0);
@@ -379,6 +375,8 @@ int hcall_godwit_logdirty_disable(struct hcall *h, domid_t domid)
 	if (!d)
 		return err;
 	d->logdirty = false;
+	d->cookie = 0;
+	d->snapshot = GODWIT_SNAPSHOT_IS_NONE;
 	return leave(0);
 }
 
@@ -424,87 +422,6 @@ static bool all_zero(const uint8_t *bytes)
 	return !bytes[0] && !memcmp(bytes, bytes + 1, 4095);
 }
 
-/* All pages are copied at once: the real one does it page by page, to the same effect. */
-static int snapshot_begin(struct fake_domain *d, bool full, uint64_t *nr)
-{
-	if (d->run != FAKE_SUSPENDED || !d->logdirty)
-		return -EBUSY;
-	d->frozen = malloc(d->nr_pages * sizeof(*d->frozen));
-	d->in_set = calloc(d->nr_pages, sizeof(*d->in_set));
-	memcpy(d->frozen, d->pages, d->nr_pages * sizeof(*d->frozen));
-	for (unsigned int i = 0; i < d->nr_pages; i++) {
-		d->in_set[i] = full || d->pages[i].dirty || d->pages[i].hw_dirty;
-		d->pages[i].dirty = d->pages[i].hw_dirty = false;
-		*nr += d->in_set[i];
-	}
-	return 0;
-}
-
-static int snapshot_fetch(const struct fake_domain *d, struct godwit_snapshot *op)
-{
-	uint64_t *pfns = (uint64_t *)(uintptr_t)op->pfns;
-
-	if (!d->frozen)
-		return -EINVAL;
-	for (; op->cursor < d->nr_pages && op->nr_out < op->max_pfns; op->cursor++)
-		if (d->in_set[op->cursor])
-			pfns[op->nr_out++] = op->cursor;
-	return 0;
-}
-
-static void snapshot_abort(struct fake_domain *d)
-{
-	/* What was read is dirty again, too; this world does not remember it: all of it. */
-	for (unsigned int i = 0; d->frozen && i < d->nr_pages; i++)
-		d->pages[i].dirty = true;
-	snapshot_end(d);
-}
-
-int hcall_godwit_snapshot(struct hcall *h, struct godwit_snapshot *op)
-{
-	int err, ret = 0;
-	struct fake_domain *d = enter(h, op->domid, &err);
-
-	if (!d)
-		return err;
-	op->end_pfn = d->nr_pages;
-	op->nr_out = 0;
-	switch (op->action) {
-	case GODWIT_SNAPSHOT_PREPARE:
-		snapshot_abort(d);
-		ret = d->logdirty ? 0 : -EINVAL;
-		break;
-	case GODWIT_SNAPSHOT_BEGIN:
-		ret = snapshot_begin(d, op->flags & GODWIT_SNAPSHOT_FULL, &op->nr_pfns);
-		break;
-	case GODWIT_SNAPSHOT_FETCH:
-		ret = snapshot_fetch(d, op);
-		break;
-	case GODWIT_SNAPSHOT_COMMIT:
-		d->cookie = op->cookie;
-		snapshot_end(d);
-		break;
-	case GODWIT_SNAPSHOT_ABORT:
-		snapshot_abort(d);
-		break;
-	}
-	op->cookie = d->cookie;
-	return leave(ret);
-}
-
-/* The page to read, with a snapshot the frozen one, which is read once. */
-static struct fake_page *page_to_read(struct fake_domain *d, uint64_t pfn)
-{
-	if (pfn >= d->nr_pages)
-		return NULL;
-	if (!d->frozen)
-		return &d->pages[pfn];
-	if (!d->in_set[pfn])
-		die("a pfn that is not in the snapshot, or was read before");
-	d->in_set[pfn] = false;
-	return &d->frozen[pfn];
-}
-
 int hcall_godwit_read_frames_all(struct hcall *h, domid_t domid, const uint64_t *pfns,
 				 uint8_t *types, void *buffer, unsigned int nr)
 {
@@ -514,11 +431,19 @@ int hcall_godwit_read_frames_all(struct hcall *h, domid_t domid, const uint64_t 
 	if (!d)
 		return err;
 	for (unsigned int i = 0; i < nr; i++) {
-		struct fake_page *p = page_to_read(d, pfns[i]);
+		bool frozen = d->snapshot == GODWIT_SNAPSHOT_IS_OPEN;
+		struct fake_page *p = pfns[i] >= d->nr_pages ? NULL :
+				      frozen ? &d->frozen[pfns[i]] : &d->pages[pfns[i]];
 		uint8_t *slot = (uint8_t *)buffer + 4096 * i;
 
+		if (frozen && (!p || d->frozen_set[pfns[i]] != 1))
+			return leave(-EINVAL);
+		if (frozen) {
+			d->frozen_set[pfns[i]] = 2;
+			d->snapshot_left--;
+		}
 		types[i] = p ? p->type : GODWIT_PAGE_ABSENT;
-		if (p && is_table(p->type) && d->run == FAKE_RUNNING && !d->frozen && next_random() % 3 == 0)
+		if (!frozen && p && is_table(p->type) && d->run == FAKE_RUNNING && next_random() % 3 == 0)
 			types[i] = GODWIT_PAGE_RETRY;
 		else if (types[i] == GODWIT_PAGE_DATA && all_zero(p->bytes))
 			types[i] = GODWIT_PAGE_ZERO;
@@ -635,4 +560,85 @@ int hcall_godwit_finish_restore(struct hcall *h, struct godwit_finish_restore *o
 	op->console_mfn = 0x1001;
 	d->finished = true;
 	return leave(0);
+}
+
+/* --- snapshots ------------------------------------------------------------------------- */
+
+static int snapshot_begin(struct fake_domain *d, unsigned int flags)
+{
+	if (d->snapshot != GODWIT_SNAPSHOT_IS_PREPARED || d->run == FAKE_RUNNING)
+		return -EBUSY;
+	free(d->frozen);
+	free(d->frozen_set);
+	d->frozen = malloc(d->nr_pages * sizeof(*d->frozen));
+	d->frozen_set = calloc(1, d->nr_pages);
+	d->snapshot_left = 0;
+	memcpy(d->frozen, d->pages, d->nr_pages * sizeof(*d->frozen));
+	for (unsigned int i = 0; i < d->nr_pages; i++) {
+		struct fake_page *p = &d->pages[i];
+
+		d->frozen_set[i] = flags == GODWIT_SNAPSHOT_FULL || p->dirty || p->hw_dirty;
+		d->snapshot_left += d->frozen_set[i];
+		p->dirty = p->hw_dirty = false;
+	}
+	d->snapshot = GODWIT_SNAPSHOT_IS_OPEN;
+	return 0;
+}
+
+static void snapshot_abort(struct fake_domain *d)
+{
+	for (unsigned int i = 0; d->snapshot == GODWIT_SNAPSHOT_IS_OPEN && i < d->nr_pages; i++)
+		d->pages[i].dirty |= d->frozen_set[i] != 0;
+	d->snapshot = GODWIT_SNAPSHOT_IS_NONE;
+}
+
+static int snapshot_commit(struct fake_domain *d, uint64_t cookie)
+{
+	if (d->snapshot != GODWIT_SNAPSHOT_IS_OPEN)
+		return -EINVAL;
+	if (d->snapshot_left)
+		return -EBUSY;
+	d->snapshot = GODWIT_SNAPSHOT_IS_NONE;
+	d->cookie = cookie;
+	return 0;
+}
+
+static int snapshot_fetch(struct fake_domain *d, struct godwit_snapshot *op)
+{
+	uint64_t *out = (void *)(uintptr_t)op->pfns;
+
+	if (d->snapshot != GODWIT_SNAPSHOT_IS_OPEN)
+		return -EINVAL;
+	op->nr_out = 0;
+	for (; op->cursor < d->nr_pages && op->nr_out < op->max_pfns; op->cursor++)
+		if (d->frozen_set[op->cursor] == 1)
+			out[op->nr_out++] = op->cursor;
+	return 0;
+}
+
+int hcall_godwit_snapshot(struct hcall *h, struct godwit_snapshot *op)
+{
+	int err;
+	struct fake_domain *d = enter(h, op->domid, &err);
+
+	if (!d)
+		return err;
+	if (op->action == GODWIT_SNAPSHOT_PREPARE) {
+		err = d->logdirty ? 0 : -EINVAL;
+		snapshot_abort(d);
+		d->snapshot = GODWIT_SNAPSHOT_IS_PREPARED;
+	} else if (op->action == GODWIT_SNAPSHOT_BEGIN) {
+		err = snapshot_begin(d, op->flags);
+	} else if (op->action == GODWIT_SNAPSHOT_FETCH) {
+		err = snapshot_fetch(d, op);
+	} else if (op->action == GODWIT_SNAPSHOT_COMMIT) {
+		err = snapshot_commit(d, op->cookie);
+	} else if (op->action == GODWIT_SNAPSHOT_ABORT) {
+		snapshot_abort(d);
+	}
+	op->cookie = d->cookie;
+	op->end_pfn = d->nr_pages;
+	op->nr_left = d->snapshot_left;
+	op->state = d->snapshot;
+	return leave(err);
 }

@@ -48,12 +48,15 @@ struct fake_domain {
 	unsigned int contexts_set;
 	uint64_t steps;			/* what the guest has executed */
 	unsigned int writes_per_step;
+	bool paused;			/* beside run: it executes nothing */
+	uint64_t cookie;
+	uint32_t snapshot;		/* GODWIT_SNAPSHOT_IS_* */
+	uint64_t snapshot_left;
+	uint8_t *frozen_set;		/* per pfn: 1 in the set, 2 read */
+	struct fake_page *frozen;
 	uint8_t contexts[FAKE_MAX_VCPUS][FAKE_CONTEXT];
 	uint8_t shared_info[4096];
 	struct fake_page *pages;
-	struct fake_page *frozen;	/* GODWIT_OP_snapshot: all pages at BEGIN; NULL: none */
-	bool *in_set;			/* of it, not read yet */
-	uint64_t cookie;
 };
 
 struct hcall {
