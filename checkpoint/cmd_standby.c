@@ -14,6 +14,7 @@
 #include <xen/sched.h>
 
 #include "checkpoint/suspend.h"
+#include "checkpoint/lock.h"
 #include "checkpoint/take.h"
 #include "migrate/client.h"
 #include "migrate/ledger.h"
