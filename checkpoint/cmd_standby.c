@@ -14,6 +14,7 @@
 #include <xen/sched.h>
 
 #include "checkpoint/suspend.h"
+#include "checkpoint/guard.h"
 #include "checkpoint/lock.h"
 #include "checkpoint/take.h"
 #include "migrate/client.h"
@@ -39,7 +40,7 @@ static void on_signal(int sig)
 
 /* --- the guest ------------------------------------------------------------------------- */
 
-struct guard {
+struct ward {
 	struct toolstack ts;
 	pid_t pid;			/* whose handles these are */
 	domid_t domid;
@@ -49,23 +50,23 @@ struct guard {
 	struct outbox *outbox;		/* NULL: what it sends leaves at once */
 };
 
-static int guard_suspend(void *ctx, char why[200])
+static int ward_suspend(void *ctx, char why[200])
 {
-	struct guard *g = ctx;
+	struct ward *g = ctx;
 
 	return suspend_guest(&g->ts, g->domid, g->suspend_timeout_ms, &cancel, why);
 }
 
-static int guard_resume(void *ctx)
+static int ward_resume(void *ctx)
 {
-	struct guard *g = ctx;
+	struct ward *g = ctx;
 
 	return suspend_resume(&g->ts, g->domid);
 }
 
-static enum protect_guest guard_state(void *ctx)
+static enum protect_guest ward_state(void *ctx)
 {
-	struct guard *g = ctx;
+	struct ward *g = ctx;
 	struct xen_domctl_getdomaininfo info;
 	unsigned int reason;
 
@@ -81,9 +82,9 @@ static enum protect_guest guard_state(void *ctx)
 }
 
 /* The mark outlives us: the next source of this guest undoes the pause, and only that one. */
-static int guard_pause(void *ctx, bool on)
+static int ward_pause(void *ctx, bool on)
 {
-	struct guard *g = ctx;
+	struct ward *g = ctx;
 	int ret = 0;
 
 	/* A forked process must not share the hypercall handle. */
@@ -107,30 +108,30 @@ static int guard_pause(void *ctx, bool on)
 		  : hcall_domain_unpause(g->ts.hcall, g->domid);
 }
 
-static int guard_cut(void *ctx)
+static int ward_cut(void *ctx)
 {
-	struct guard *g = ctx;
+	struct ward *g = ctx;
 
 	return g->outbox ? outbox_cut(g->outbox) : 0;
 }
 
-static void guard_commit(void *ctx)
+static void ward_commit(void *ctx)
 {
-	struct guard *g = ctx;
+	struct ward *g = ctx;
 
 	if (g->outbox)
 		outbox_commit(g->outbox);
 }
 
-static const struct protect_guest_ops guard_ops = {
-	.suspend = guard_suspend, .resume = guard_resume, .state = guard_state,
-	.pause = guard_pause, .cut = guard_cut, .commit = guard_commit,
+static const struct protect_guest_ops ward_ops = {
+	.suspend = ward_suspend, .resume = ward_resume, .state = ward_state,
+	.pause = ward_pause, .cut = ward_cut, .commit = ward_commit,
 };
 
 /* --- what people see ------------------------------------------------------------------------ */
 
 struct show {
-	struct guard *guard;
+	struct ward *ward;
 	const char *name, *peer;
 	bool json, tty;
 	uint64_t shown_us;
@@ -156,7 +157,7 @@ static json_t *status_json(const struct show *v, const struct protect_status *st
 /* For `godwit info`; losing it harms nobody else. */
 static void write_state(const struct show *v, const char *text)
 {
-	io_write_file_atomic(v->guard->state_path, text, strlen(text), 0644);
+	io_write_file_atomic(v->ward->state_path, text, strlen(text), 0644);
 }
 
 static void show(void *ctx, const struct protect_status *st)
@@ -233,9 +234,9 @@ static int run(struct protect_params *p, struct show *v)
 	int ret = protect_run(p, &out);
 
 	/* A guest that runs elsewhere has not sent what waits here. */
-	outbox_close(v->guard->outbox, out.outcome == PROTECT_TAKEN_OVER ||
+	outbox_close(v->ward->outbox, out.outcome == PROTECT_TAKEN_OVER ||
 		     out.outcome == PROTECT_RELEASED);
-	unlink(v->guard->state_path);
+	unlink(v->ward->state_path);
 	if (v->tty && !v->json)
 		putchar('\n');
 	if (v->json)
@@ -253,7 +254,7 @@ static int run(struct protect_params *p, struct show *v)
 	return ret && !exit_code(out.outcome) ? CMD_FAILED : exit_code(out.outcome);
 }
 
-static int hold_output(struct guard *g, const struct domain_config *cfg)
+static int hold_output(struct ward *g, const struct domain_config *cfg)
 {
 	char why[200] = "";
 	int ret = outbox_open(g->domid, cfg->nr_vifs, &g->outbox, why);
@@ -263,11 +264,12 @@ static int hold_output(struct guard *g, const struct domain_config *cfg)
 	return ret;
 }
 
-static int protect(struct guard *g, struct protect_params *p, const char *host, bool json,
+static int protect(struct ward *g, struct protect_params *p, const char *host, bool json,
 		   bool output_commit)
 {
 	char url[300], uuid[UUID_TEXT_BYTES];
-	struct show v = { .guard = g, .name = p->cfg->name, .json = json, .peer = url };
+	struct show v = { .ward = g, .name = p->cfg->name, .json = json, .peer = url };
+	struct guard rescuer = { 0 };
 	struct client *client;
 	int code, lock = take_lock_domain(p->cfg->uuid);
 
@@ -299,13 +301,16 @@ static int protect(struct guard *g, struct protect_params *p, const char *host, 
 	p->peer_ctx = client;
 	p->report = show;
 	p->report_ctx = &v;
-	code = run(p, &v);
+	/* Killed while the guest stands for a checkpoint, we would leave it standing. */
+	code = guard_start(&rescuer, g->domid, lock) ? CMD_FAILED : run(p, &v);
+	if (rescuer.pid > 0)
+		guard_release(&rescuer);
 	client_free(client);
 	close(lock);
 	return code;
 }
 
-static int protect_named(struct guard *g, struct protect_params *p, const char *name,
+static int protect_named(struct ward *g, struct protect_params *p, const char *name,
 			 const char *host, bool json, bool output_commit)
 {
 	struct domain_config cfg;
@@ -322,7 +327,7 @@ static int protect_named(struct guard *g, struct protect_params *p, const char *
 		p->hcall = g->ts.hcall;
 		p->domid = g->domid;
 		p->cfg = &cfg;
-		p->guest = &guard_ops;
+		p->guest = &ward_ops;
 		p->guest_ctx = g;
 		code = protect(g, p, host, json, output_commit);
 	}
@@ -336,7 +341,7 @@ int cmd_standby(int argc, char **argv)
 	unsigned int reserve_mb = 0;
 	const char *every = "0", *lease = NULL, *after = "0";
 	struct sigaction sa = { .sa_handler = on_signal };
-	struct guard g = { .pid = getpid() };
+	struct ward g = { .pid = getpid() };
 	struct protect_params p = { .cancel = &cancel, .lease_ms = LEASE_DEFAULT_MS };
 	bool json, standby, output_commit = false;
 	const struct cmd_option options[] = {

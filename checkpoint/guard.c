@@ -43,6 +43,7 @@ int guard_start(struct guard *g, domid_t domid, int lock)
 	if (g->pid > 0)
 		return 0;
 	close(g->fd);
+	g->pid = 0;
 	return -EAGAIN;
 }
 
