@@ -230,16 +230,30 @@ struct fill {
 	struct lazy_stats *st;
 };
 
+/* A page that the guest gave back meanwhile is not missing any more: -EINVAL, and no harm. */
+static int write_singly(struct fill *f, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		int ret = hcall_godwit_write_frames_all(f->h, f->domid, f->pfns + i, f->types + i,
+							f->pages + (size_t)i * STREAM_PAGE_SIZE, 1);
+
+		if (ret && ret != -EINVAL)
+			return ret;
+	}
+	return 0;
+}
+
 static int bring(struct fill *f, unsigned int nr)
 {
-	struct lazy *l = f->l;
 	int ret;
 
 	if (!nr)
 		return 0;
-	ret = chain_read_pages(l->c, f->pfns, f->types, f->pages, nr);
+	ret = chain_read_pages(f->l->c, f->pfns, f->types, f->pages, nr);
 	if (!ret)
 		ret = hcall_godwit_write_frames_all(f->h, f->domid, f->pfns, f->types, f->pages, nr);
+	if (ret == -EINVAL)
+		ret = write_singly(f, nr);
 	f->st->pages += nr;
 	return ret;
 }
