@@ -194,6 +194,9 @@ def a_clone_beside_it(w):
                  one["uuid"], "clone-of")
     expect_equal(w.names(), ["web1", "web2"], "guests")
     w.sh("godwit destroy web2")
+    # both had one address, and the world believes the one that spoke last
+    w.lab.observe(["ip", "neigh", "flush", "to", WEB1]).wait(10)
+    w.wait_program(WEB1, "dirtier", 60)
     w.verify(WEB1)
 
 
