@@ -222,9 +222,12 @@ static void disconnect(struct protect *s)
 {
 	s->p->peer->disconnect(s->p->peer_ctx);
 	s->to = s->from = NULL;
-	s->out->status.connected = false;
 	if (!s->lost_us)
 		s->lost_us = ledger_now_us();
+	if (s->out->status.connected) {
+		s->out->status.connected = false;
+		report(s);
+	}
 }
 
 static uint64_t parse_hash(const char *text)

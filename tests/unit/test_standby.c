@@ -823,7 +823,7 @@ static void on_report(void *ctx, const struct protect_status *st)
 	struct rig *r = ctx;
 
 	assert_int_equal(fake_state(r->src, r->domid), FAKE_RUNNING);
-	if (st->why[0] || !st->count)
+	if (st->why[0] || !st->count || !st->connected)
 		return;
 	assert_true(same(memory_there(r), r->last_stop));
 	free(r->last_applied);
@@ -871,7 +871,7 @@ static void fail_over_behind(void *ctx, const struct protect_status *st)
 {
 	struct rig *r = ctx;
 
-	if (st->count != 3 || st->why[0])
+	if (st->count != 3 || st->why[0] || !st->connected)
 		return;
 	/* Somebody forces it although the guest lives: the fake world forbids a second
 	 * copy that executes, so this one stands meanwhile. */
