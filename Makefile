@@ -132,7 +132,7 @@ check-fast-parts: hypervisor progs unit-tests guest-progs guest-tests lab-tools
 check-parts: check-fast-parts fuzzers image
 
 SUBMAKE = +$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
-CHECK_BUDGET_S := 2340
+CHECK_BUDGET_S := 3600
 check: deps
 	$(SUBMAKE) check-parts
 	$(Q)tests/run --units "$(UNIT_TESTS)" --fuzzers "$(FUZZERS)" --fuzz-seconds 10 \
