@@ -128,7 +128,7 @@ all: hypervisor progs
 .PHONY: deps check check-fast check-parts check-fast-parts
 deps:
 	$(Q)tests/deps.sh
-check-fast-parts: hypervisor progs unit-tests guest-progs guest-tests lab-tools
+check-fast-parts: hypervisor progs unit-tests guest-progs guest-tests lab-tools $(LAB)/vmlinuz
 check-parts: check-fast-parts fuzzers image
 
 SUBMAKE = +$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
