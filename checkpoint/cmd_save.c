@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,22 +14,6 @@
 #include "checkpoint/suspend.h"
 #include "toolstack/cmd.h"
 #include "toolstack/lib/log.h"
-
-static volatile sig_atomic_t cancel;
-
-static void on_signal(int sig)
-{
-	cancel = sig;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction sa = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGHUP, &sa, NULL);
-}
 
 static void report(bool json, const char *verb, const char *file, const struct image_result *r)
 {
@@ -79,7 +62,7 @@ int cmd_save(int argc, char **argv)
 		{ 0 },
 	};
 	struct toolstack ts = { 0 };
-	struct image_save_params p = { .ts = &ts, .cancel = &cancel };
+	struct image_save_params p = { .ts = &ts, .cancel = &cmd_signal };
 	struct image_result r = { 0 };
 	int code, ret, i = cmd_options(argc, argv, options, &json, 2, 2, &code);
 
@@ -96,7 +79,7 @@ int cmd_save(int argc, char **argv)
 		p.path = argv[i + 1];
 		p.keep_running = keep;
 		p.suspend_timeout_ms = (timeout_s ? timeout_s : 1) * 1000;
-		catch_signals();
+		cmd_catch_signals();
 		ret = save_alone(&p, &r);
 		if (ret)
 			log_err("%s: not saved: %s", argv[i], r.error);

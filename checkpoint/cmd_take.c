@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,22 +35,6 @@ const struct command commands[] = {
 	{ "failover", "[--force] DOM", "run the standby that this host keeps", cmd_failover },
 	{ 0 },
 };
-
-static volatile sig_atomic_t cancel;
-
-static void on_signal(int sig)
-{
-	cancel = sig;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction sa = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGHUP, &sa, NULL);
-}
 
 static void show_progress(void *ctx, uint64_t done, uint64_t all)
 {
@@ -151,7 +134,7 @@ static int take(struct take_params *p, const char *domain, const char *address, 
 		p->progress = show_progress;
 		p->ctx = (void *)domain;
 	}
-	catch_signals();
+	cmd_catch_signals();
 	ret = take_checkpoint(p, &r);
 	if (p->progress)
 		fprintf(stderr, "\r\033[K");
@@ -208,7 +191,7 @@ int cmd_take(int argc, char **argv)
 	};
 	bool stop = false, off = false;
 	struct toolstack ts = { 0 };
-	struct take_params p = { .ts = &ts, .cancel = &cancel };
+	struct take_params p = { .ts = &ts, .cancel = &cmd_signal };
 	struct kept k = { 0 };
 	const char *wrong;
 	const struct cmd_option options[] = {

@@ -39,14 +39,13 @@ fuzz_store_LIBS := $(STORE_LIBS)
 CHAIN_SRCS := checkpoint/object.c checkpoint/probe.c checkpoint/catalog.c \
 	checkpoint/chain.c checkpoint/chain_map.c checkpoint/chain_read.c \
 	checkpoint/chain_each.c checkpoint/chain_merge.c checkpoint/retain.c \
-	checkpoint/ptables.c checkpoint/vcpu_regs.c checkpoint/export.c checkpoint/chain_pipe.c \
-	checkpoint/ckpt_put.c
+	checkpoint/ptables.c checkpoint/vcpu_regs.c checkpoint/export.c checkpoint/chain_pipe.c
 CHAIN_LIBS := -lpthread
 
 CHAIN_CMD_SRCS := checkpoint/cmd_chain.c checkpoint/cmd_list.c checkpoint/cmd_chain_info.c \
 	checkpoint/cmd_retain.c checkpoint/cmd_diff.c checkpoint/cmd_export.c
 
-CHAIN_TEST_SRCS := tests/unit/chain_util.c tests/unit/fake/fake_store.c \
+CHAIN_TEST_SRCS := tests/unit/chain_util.c tests/unit/ckpt_put.c tests/unit/fake/fake_store.c \
 	tests/unit/test_stream_util.c $(CHAIN_SRCS) $(STORE_SRCS) $(VERIFY_SRCS) \
 	$(STREAM_SRCS)
 

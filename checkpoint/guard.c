@@ -76,7 +76,6 @@ static void await(struct toolstack *ts, domid_t domid)
 
 static int take_over(domid_t domid)
 {
-	struct godwit_snapshot op = { .domid = domid, .action = GODWIT_SNAPSHOT_ABORT };
 	struct toolstack ts = { 0 };
 	int ret;
 
@@ -87,7 +86,7 @@ static int take_over(domid_t domid)
 	ret = suspend_resume(&ts, domid);
 	if (ret)
 		log_err("domain %u stands and cannot be resumed: %s", domid, strerror(-ret));
-	hcall_godwit_snapshot(ts.hcall, &op);
+	hcall_godwit_snapshot_abort(ts.hcall, domid);
 	toolstack_close(&ts);
 	return ret ? 1 : 0;
 }

@@ -145,4 +145,19 @@ int save_get_facts(struct hcall *h, domid_t domid, struct save_facts *out);
  */
 int save_domain(const struct save_params *p, struct save_result *out);
 
+/** save_tracked_since() - the checkpoint since which the hypervisor knows every change; 0: none. */
+uint64_t save_tracked_since(struct hcall *h, domid_t domid);
+
+/**
+ * save_settle_snapshot() - the record of changes moves on, or back.
+ * @hash:    stream hash of the checkpoint
+ * @durable: commit; otherwise abort
+ *
+ * Return: 0; errors of GODWIT_OP_snapshot, after which the next checkpoint is a full one.
+ */
+int save_settle_snapshot(struct hcall *h, domid_t domid, uint64_t hash, bool durable);
+
+/** save_default_reserve() - pages that may be copied aside of a domain of @tot_pages. */
+uint64_t save_default_reserve(uint64_t tot_pages);
+
 #endif

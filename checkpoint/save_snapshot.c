@@ -13,7 +13,8 @@
 #include "checkpoint/save_priv.h"
 
 /* Whoever reads one page of a checkpoint reads and hashes its whole record: small ones. */
-#define BATCH	256u
+#define BATCH		256u
+#define RESERVE_MIN	2048u
 
 static int snapshot_op(struct save *s, unsigned int action, unsigned int flags)
 {
@@ -145,4 +146,26 @@ int save_run_snapshot(struct save *s)
 		ret = save_fail(s, -EIO, "the snapshot was lost");
 	s->out->snapshot.begin_us = begin_us;
 	return ret;
+}
+
+uint64_t save_tracked_since(struct hcall *h, domid_t domid)
+{
+	struct godwit_snapshot op = { .domid = domid, .action = GODWIT_SNAPSHOT_STATUS };
+
+	return hcall_godwit_snapshot(h, &op) ? 0 : op.cookie;
+}
+
+int save_settle_snapshot(struct hcall *h, domid_t domid, uint64_t hash, bool durable)
+{
+	struct godwit_snapshot op = {
+		.domid = domid, .cookie = hash,
+		.action = durable ? GODWIT_SNAPSHOT_COMMIT : GODWIT_SNAPSHOT_ABORT,
+	};
+
+	return hcall_godwit_snapshot(h, &op);
+}
+
+uint64_t save_default_reserve(uint64_t tot_pages)
+{
+	return tot_pages / 4 < RESERVE_MIN ? RESERVE_MIN : tot_pages / 4;
 }

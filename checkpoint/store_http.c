@@ -402,30 +402,15 @@ static int http_list(struct store *s, const char *domain, struct store_object **
 	return 0;
 }
 
-const struct store_ops store_http_ops = {
-	.scheme = "http",
-	.open = http_open,
-	.close = http_close,
-	.put_begin = http_put_begin,
-	.put_write = http_put_write,
-	.put_commit = http_put_commit,
-	.put_abort = http_put_abort,
-	.get = http_get,
-	.stat = http_stat,
-	.list = http_list,
-	.remove = http_remove,
-};
+#define WEB_OPS(name)					\
+	.scheme = (name),				\
+	.open = http_open, .close = http_close,		\
+	.put_begin = http_put_begin,			\
+	.put_write = http_put_write,			\
+	.put_commit = http_put_commit,			\
+	.put_abort = http_put_abort,			\
+	.get = http_get, .stat = http_stat,		\
+	.list = http_list, .remove = http_remove
 
-const struct store_ops store_https_ops = {
-	.scheme = "https",
-	.open = http_open,
-	.close = http_close,
-	.put_begin = http_put_begin,
-	.put_write = http_put_write,
-	.put_commit = http_put_commit,
-	.put_abort = http_put_abort,
-	.get = http_get,
-	.stat = http_stat,
-	.list = http_list,
-	.remove = http_remove,
-};
+const struct store_ops store_http_ops = { WEB_OPS("http") };
+const struct store_ops store_https_ops = { WEB_OPS("https") };

@@ -143,14 +143,6 @@ static const struct save_hooks take_hooks = {
 
 /* --- the chain ----------------------------------------------------------------------------- */
 
-/* The checkpoint since which the hypervisor knows every change, 0: there is none. */
-static uint64_t tracked_since(struct take *t)
-{
-	struct godwit_snapshot op = { .domid = t->p->domid, .action = GODWIT_SNAPSHOT_STATUS };
-
-	return hcall_godwit_snapshot(t->p->ts->hcall, &op) ? 0 : op.cookie;
-}
-
 static bool can_be_parent(const struct take *t, const struct ckpt *c, uint64_t hash)
 {
 	return c->state == CKPT_SOUND && c->in_chain && ckpt_provides(c, hash) &&
@@ -174,7 +166,7 @@ static void stand_on(struct take *t, const struct ckpt *c, uint64_t hash)
 /* A parent that cannot be read, or is not there, is no reason to fail: a full one then. */
 static int choose_parent(struct take *t)
 {
-	uint64_t hash = t->p->way == TAKE_LIVE && !t->p->full ? tracked_since(t) : 0;
+	uint64_t hash = t->p->way == TAKE_LIVE && !t->p->full ? save_tracked_since(t->p->ts->hcall, t->p->domid) : 0;
 	struct catalog cat;
 	char why[CATALOG_WHY] = "";
 	size_t looked = 0;
@@ -203,11 +195,8 @@ static int choose_parent(struct take *t)
 
 static uint64_t reserve_pages(const struct take *t)
 {
-	uint64_t quarter = t->desc.domain.tot_pages / 4;
-
-	if (t->p->reserve_pages != TAKE_RESERVE_DEFAULT)
-		return t->p->reserve_pages;
-	return quarter < 2048 ? 2048 : quarter;
+	return t->p->reserve_pages == TAKE_RESERVE_DEFAULT ?
+	       save_default_reserve(t->desc.domain.tot_pages) : t->p->reserve_pages;
 }
 
 static int write_stream(struct take *t, struct stream_writer *w)
@@ -236,12 +225,7 @@ static int write_stream(struct take *t, struct stream_writer *w)
 /* The record of changes moves on, or back. */
 static void settle_snapshot(struct take *t, bool durable)
 {
-	struct godwit_snapshot op = {
-		.domid = t->p->domid,
-		.action = durable ? GODWIT_SNAPSHOT_COMMIT : GODWIT_SNAPSHOT_ABORT,
-		.cookie = t->out->id,
-	};
-	int ret = hcall_godwit_snapshot(t->p->ts->hcall, &op);
+	int ret = save_settle_snapshot(t->p->ts->hcall, t->p->domid, t->out->id, durable);
 
 	if (ret && durable)
 		log_warn_errno(ret, "%s: the next checkpoint will be a full one", t->cfg.name);

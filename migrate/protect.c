@@ -26,7 +26,6 @@
 #define NAP_MS		20u
 #define PIPE_MAX	((size_t)96 << 20)	/* bytes that may wait for the line */
 #define KEPT_SAMPLES	256u		/* medians are of so many, the newest */
-#define RESERVE_MIN	2048u
 #define GUEST_FAILS_MAX	30u			/* checkpoints in a row that the guest refused */
 
 struct protect {
@@ -333,20 +332,9 @@ static const struct save_hooks protect_hooks = {
 	.stop_guest = hook_stop, .resume_guest = hook_resume,
 };
 
-static uint64_t tracked_since(struct protect *s)
-{
-	struct godwit_snapshot op = { .domid = s->p->domid, .action = GODWIT_SNAPSHOT_STATUS };
-
-	return hcall_godwit_snapshot(s->p->hcall, &op) ? 0 : op.cookie;
-}
-
 static void settle(struct protect *s, uint64_t hash, bool applied)
 {
-	struct godwit_snapshot op = {
-		.domid = s->p->domid, .cookie = hash,
-		.action = applied ? GODWIT_SNAPSHOT_COMMIT : GODWIT_SNAPSHOT_ABORT,
-	};
-	int ret = hcall_godwit_snapshot(s->p->hcall, &op);
+	int ret = save_settle_snapshot(s->p->hcall, s->p->domid, hash, applied);
 
 	if (ret && applied)
 		trouble(s, "the next checkpoint will be a full one: %s", strerror(-ret));
@@ -354,17 +342,14 @@ static void settle(struct protect *s, uint64_t hash, bool applied)
 
 static uint64_t reserve_pages(const struct protect *s)
 {
-	uint64_t quarter = s->desc.domain.tot_pages / 4;
-
-	if (s->p->reserve_pages)
-		return s->p->reserve_pages;
-	return quarter < RESERVE_MIN ? RESERVE_MIN : quarter;
+	return s->p->reserve_pages ? s->p->reserve_pages :
+	       save_default_reserve(s->desc.domain.tot_pages);
 }
 
 /* A parent that the standby has, or the one that it can do without (standby.h). */
 static bool can_be_delta(struct protect *s, Stream__Parent *parent)
 {
-	uint64_t cookie = tracked_since(s);
+	uint64_t cookie = save_tracked_since(s->p->hcall, s->p->domid);
 
 	stream__parent__init(parent);
 	parent->has_stream_hash = parent->has_chain_seq = 1;

@@ -684,40 +684,6 @@ static int build(struct standbys *t, struct standby *s, char why[200],
 	return ret;
 }
 
-static int refusal_status(enum target_refusal r)
-{
-	switch (r) {
-	case TARGET_REFUSED_INVALID:
-	case TARGET_REFUSED_VERSION:
-		return 400;
-	case TARGET_REFUSED_NAME:
-	case TARGET_REFUSED_BUSY:
-		return 409;
-	case TARGET_REFUSED_CPU:
-		return 422;
-	case TARGET_REFUSED_MEMORY:
-		return 507;
-	default:
-		return 500;
-	}
-}
-
-static json_t *refuse(enum target_refusal r, const char *why)
-{
-	return json_pack("{s:s, s:s}", "error", why, "reason", target_refusal_name(r));
-}
-
-static bool id_valid(const char *id)
-{
-	uint8_t raw[16];
-	char text[UUID_TEXT_BYTES];
-
-	if (uuid_parse(id, raw))
-		return false;
-	uuid_format(raw, text);
-	return !strcmp(text, id);	/* canonical: it becomes a file name */
-}
-
 int standbys_prepare(struct standbys *t, const json_t *request, json_t **reply)
 {
 	const char *id = wire_text(request, "session", "");
@@ -726,8 +692,8 @@ int standbys_prepare(struct standbys *t, const json_t *request, json_t **reply)
 	char why[200] = "";
 	int ret;
 
-	if (!id_valid(id)) {
-		*reply = refuse(refusal, "member \"session\" is no UUID");
+	if (!target_id_valid(id)) {
+		*reply = target_refuse(refusal, "member \"session\" is no UUID");
 		return 400;
 	}
 	s = standby_new(t, id);
@@ -743,9 +709,9 @@ int standbys_prepare(struct standbys *t, const json_t *request, json_t **reply)
 		unuse(t, old);
 	}
 	if (ret) {
-		*reply = refuse(refusal, why);
+		*reply = target_refuse(refusal, why);
 		standby_free(s);
-		return refusal_status(refusal);
+		return target_refusal_status(refusal);
 	}
 	ret = build(t, s, why, &refusal);
 	pthread_mutex_lock(&t->lock);
@@ -758,11 +724,11 @@ int standbys_prepare(struct standbys *t, const json_t *request, json_t **reply)
 		demolish(t, s);
 	else
 		log_info("%s: standby %s is domain %u", s->name, s->id, s->ids.domid);
-	*reply = ret ? refuse(refusal, s->error)
+	*reply = ret ? target_refuse(refusal, s->error)
 		     : json_pack("{s:s, s:s, s:i}", "session", s->id, "state", "empty", "domid",
 				 (int)s->ids.domid);
 	unuse(t, s);
-	return ret ? refusal_status(refusal) : 201;
+	return ret ? target_refusal_status(refusal) : 201;
 }
 
 /* --- one checkpoint ---------------------------------------------------------------------------------- */

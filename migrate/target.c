@@ -63,7 +63,7 @@ const char *target_refusal_name(enum target_refusal r)
 	return refusal_names[r];
 }
 
-static int refusal_status(enum target_refusal r)
+int target_refusal_status(enum target_refusal r)
 {
 	switch (r) {
 	case TARGET_REFUSED_INVALID:
@@ -257,12 +257,12 @@ static int commit_locked(struct target *t, struct target_session *s)
 
 /* --- prepare ----------------------------------------------------------------------------- */
 
-static json_t *refuse(enum target_refusal r, const char *why)
+json_t *target_refuse(enum target_refusal r, const char *why)
 {
 	return json_pack("{s:s, s:s}", "error", why, "reason", target_refusal_name(r));
 }
 
-static bool id_valid(const char *id)
+bool target_id_valid(const char *id)
 {
 	uint8_t raw[16];
 	char text[UUID_TEXT_BYTES];
@@ -404,9 +404,9 @@ int target_prepare(struct target *t, const json_t *request, json_t **reply)
 	uint64_t pings;
 	int ret;
 
-	if (!id_valid(id)) {
-		*reply = refuse(refusal, "member \"session\" is no UUID");
-		return refusal_status(refusal);
+	if (!target_id_valid(id)) {
+		*reply = target_refuse(refusal, "member \"session\" is no UUID");
+		return target_refusal_status(refusal);
 	}
 	s = session_new(id);
 	if (!s)
@@ -416,18 +416,18 @@ int target_prepare(struct target *t, const json_t *request, json_t **reply)
 		s->pings = (unsigned int)pings;
 	if (!ret && s->demand.dry_run) {
 		ret = t->p.ops->prepare(t->p.ctx, &s->demand, &s->host, &s->ids, why, &refusal);
-		*reply = ret ? refuse(refusal, why) : json_pack("{s:s}", "state", "would-accept");
+		*reply = ret ? target_refuse(refusal, why) : json_pack("{s:s}", "state", "would-accept");
 		session_free(s);
-		return ret ? refusal_status(refusal) : 200;
+		return ret ? target_refusal_status(refusal) : 200;
 	}
 	if (!ret) {
 		ret = enter(t, s, why);
 		refusal = ret ? TARGET_REFUSED_BUSY : refusal;
 	}
 	if (ret) {
-		*reply = refuse(refusal, why);
+		*reply = target_refuse(refusal, why);
 		session_free(s);
-		return refusal_status(refusal);
+		return target_refusal_status(refusal);
 	}
 	ret = build(t, s, why, &refusal);
 	pthread_mutex_lock(&t->lock);
@@ -443,13 +443,13 @@ int target_prepare(struct target *t, const json_t *request, json_t **reply)
 	pthread_mutex_unlock(&t->lock);
 	if (cleanup)
 		clean_up(t, s);
-	*reply = ret ? refuse(refusal, why)
+	*reply = ret ? target_refuse(refusal, why)
 		     : json_pack("{s:s, s:s, s:i}", "session", s->id, "state", "prepared",
 				 "domid", (int)s->ids.domid);
 	pthread_mutex_lock(&t->lock);
 	s->users--;
 	pthread_mutex_unlock(&t->lock);
-	return ret ? refusal_status(refusal) : 201;
+	return ret ? target_refusal_status(refusal) : 201;
 }
 
 /* --- receive ------------------------------------------------------------------------------- */
@@ -895,7 +895,7 @@ static void adopt(struct target *t, const char *file)
 	    strcmp(file + SESSION_ID_BYTES - 1, ".journal"))
 		return;
 	snprintf(id, sizeof(id), "%.36s", file);
-	if (!id_valid(id))
+	if (!target_id_valid(id))
 		return;
 	s = session_new(id);
 	if (!s)

@@ -40,6 +40,15 @@ enum target_refusal {
 /** target_refusal_name() - the word in quotes above. */
 const char *target_refusal_name(enum target_refusal r);
 
+/** target_refusal_status() - the HTTP status that goes with it. */
+int target_refusal_status(enum target_refusal r);
+
+/** target_refuse() - the answer's body: {"error": @why, "reason": name}; NULL out of memory. */
+json_t *target_refuse(enum target_refusal r, const char *why);
+
+/** target_id_valid() - is it a UUID in its canonical form?  It becomes a file name.  NULL is not. */
+bool target_id_valid(const char *id);
+
 /** What a new session needs to know about its guest. */
 struct target_demand {
 	struct domain_config cfg;

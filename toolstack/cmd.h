@@ -8,6 +8,7 @@
 #ifndef TOOLSTACK_CMD_H
 #define TOOLSTACK_CMD_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -62,6 +63,12 @@ struct cmd_option {
  */
 int cmd_options(int argc, char **argv, const struct cmd_option *options, bool *json,
 		int min, int max, int *code);
+
+/** cmd_signal - the signal that came last after cmd_catch_signals(), 0: none. */
+extern volatile sig_atomic_t cmd_signal;
+
+/** cmd_catch_signals() - from now on SIGINT, SIGTERM and SIGHUP are only noted. */
+void cmd_catch_signals(void);
 
 /** cmd_json_default() - --json given before the command. */
 void cmd_json_default(bool on);

@@ -15,6 +15,22 @@
 #define MAX_OPTIONS 16
 #define NUMBER_MAX 1000000ul
 
+volatile sig_atomic_t cmd_signal;
+
+static void note_signal(int sig)
+{
+	cmd_signal = sig;
+}
+
+void cmd_catch_signals(void)
+{
+	struct sigaction sa = { .sa_handler = note_signal };
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+}
+
 static bool json_default;
 
 void cmd_json_default(bool on)

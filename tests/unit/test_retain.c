@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "checkpoint/ckpt_put.h"
+#include "tests/unit/ckpt_put.h"
 #include "checkpoint/retain.h"
 #include "tests/unit/chain_util.h"
 #include "tests/unit/fake/fake_store.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See checkpoint/ckpt_put.h. */
+/* See tests/unit/ckpt_put.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include "checkpoint/ckpt_put.h"
+#include "tests/unit/ckpt_put.h"
 
 struct ckpt_put {
 	struct store *store;
